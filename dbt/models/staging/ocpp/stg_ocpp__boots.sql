@@ -1,0 +1,3 @@
+{# One row per BootNotification call, delivered any number of times. #}
+select *
+from {{ source('ocpp', 'boot') }}

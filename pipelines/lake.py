@@ -1,0 +1,476 @@
+"""The lake's tables: one definition for decoders, dbt sources, quality suites and the published ``lake`` views.
+
+A lake table is a folder of Parquet files, ``HOME/lake/<domain>/<name>/<source_id>[-NNNN].parquet``. Every row keeps
+``source_id`` (hash of the landed file's content) and ``line_number`` (its line there, 1-based), so that any figure can
+be walked back to the line that caused it. Types are DuckDB's.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, DuckDB type and meaning."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """One table of the lake; ``row`` is the sentence that says what one row is."""
+
+    domain: str
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def key(self) -> str:
+        """``domain/name``: the folder below ``lake/`` and the Dagster asset key."""
+        return f"{self.domain}/{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names in their stored order."""
+        return tuple(column.name for column in self.columns)
+
+    def select_list(self) -> str:
+        """SQL that casts a relation holding these columns (by name) to the stored types, in the stored order."""
+        return ", ".join(f'cast("{c.name}" as {c.type}) as "{c.name}"' for c in self.columns)
+
+    def empty_sql(self) -> str:
+        """SQL of a relation with these columns and no row."""
+        nulls = ", ".join(f'cast(null as {c.type}) as "{c.name}"' for c in self.columns)
+        return f"select {nulls} where false"
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Read ``name | type | comment`` lines."""
+    rows = (line.split("|", 2) for line in text.splitlines() if line.strip())
+    return tuple(Column(name.strip(), type_.strip(), comment.strip()) for name, type_, comment in rows)
+
+
+_LINEAGE = """
+source_id | VARCHAR | Landed file, as the first 16 hex digits of the SHA-256 of its content; see meta.source_file.
+line_number | BIGINT | Line in that file, counted from 1; of a multi-line record, its first line.
+"""
+
+_OCPP_LINEAGE = (
+    _LINEAGE
+    + """
+frame_id | VARCHAR | Identity of the logged frame made from its content (station, time, direction, text): the same frame in two files has one frame_id.
+log_source | VARCHAR | The log writer the file came from: its folder and name without digits. Stations of one log_source fall silent together when the writer does.
+station_id | VARCHAR | OCPP identity of the charge point or charging station; empty text where the log names none.
+received_at | TIMESTAMPTZ | When the logger saw it (the CSMS's clock), UTC.
+"""
+)
+
+_OCPI_LINEAGE = (
+    _LINEAGE
+    + """
+record_number | BIGINT | Position of the object in its file, from 1.
+record_hash | VARCHAR | MD5 of the object as kept (pseudonymised JSON): equal objects have equal hashes.
+peer | VARCHAR | OCPI peer the file came from: its subfolder, else its party, else empty.
+ocpi_version | VARCHAR | 2.1.1, 2.2.1 or 2.3.0, told from the object itself.
+country_code | VARCHAR | Country code of the CPO that owns the object, as the peer spells it; null in 2.1.1.
+party_id | VARCHAR | Party id of the CPO that owns the object, as the peer spells it; null in 2.1.1.
+"""
+)
+
+
+def _table(domain: str, name: str, row: str, columns: str) -> LakeTable:
+    return LakeTable(domain, name, row, _columns(columns))
+
+
+OCPP_TABLES: tuple[LakeTable, ...] = (
+    _table(
+        "ocpp",
+        "frame",
+        "One row is one OCPP frame (CALL, CALLRESULT, CALLERROR, CALLRESULTERROR or SEND) as one log line showed it.",
+        _OCPP_LINEAGE
+        + """
+log_format | VARCHAR | Name of the recognised log format.
+received_at_quality | VARCHAR | How received_at is known: logged (offset in the line), inferred_zone (offset from answers' currentTime), assumed_zone (the default zone), carried (no time on the line; the last time known before it), missing.
+connection_id | VARCHAR | The websocket connection, where the log names it.
+direction | VARCHAR | from_station, to_station or unknown.
+protocol | VARCHAR | ocpp1.6, ocpp2.0.1 or ocpp2.1: logged, else inferred from the frames of the station in this file; null if neither.
+message_type | TINYINT | 2 CALL, 3 CALLRESULT, 4 CALLERROR, 5 CALLRESULTERROR, 6 SEND.
+message_id | VARCHAR | Message id; results carry the id of their call. Chargers reuse ids.
+action | VARCHAR | Action of a CALL or SEND; null on results.
+payload | VARCHAR | Payload as JSON text, driver tokens and e-mail addresses replaced by their pseudonyms.
+error_code | VARCHAR | Error code of a CALLERROR or CALLRESULTERROR.
+error_description | VARCHAR | Its description.
+result_status | VARCHAR | `status` of a result (Accepted, Rejected, ...), or idTagInfo/idTokenInfo status.
+result_interval_s | BIGINT | `interval` of a result: the heartbeat interval granted at boot, in seconds.
+result_transaction_id | VARCHAR | `transactionId` of a result: the id of a 1.6 transaction is here and nowhere else.
+result_current_at | TIMESTAMPTZ | `currentTime` of a result: the CSMS's own clock.
+""",
+    ),
+    _table(
+        "ocpp",
+        "connection_event",
+        "One row is one websocket connection opened or closed, as the log showed it.",
+        _OCPP_LINEAGE
+        + """
+log_format | VARCHAR | Name of the recognised log format.
+received_at_quality | VARCHAR | As in ocpp/frame.
+connection_id | VARCHAR | The websocket connection, where the log names it.
+event | VARCHAR | connect or disconnect.
+close_code | INTEGER | Websocket close code of a disconnect, if logged.
+protocol | VARCHAR | ocpp1.6, ocpp2.0.1 or ocpp2.1, if logged.
+""",
+    ),
+    _table(
+        "ocpp",
+        "status_event",
+        "One row is one status of one connector, EVSE or station, from StatusNotification or NotifyEvent(AvailabilityState).",
+        _OCPP_LINEAGE
+        + """
+protocol | VARCHAR | As in ocpp/frame.
+event_at | TIMESTAMPTZ | The charger's own time of the status; null where it sent none or an unreadable one.
+evse_id | INTEGER | EVSE (2.x); null in 1.6. 0 is the whole station.
+connector_id | INTEGER | Connector; in 1.6 0 is the whole station; null where a 2.x station names only the EVSE.
+status | VARCHAR | Status as sent: nine values in 1.6, five in 2.x.
+error_code | VARCHAR | errorCode (1.6) or techCode (NotifyEvent).
+vendor_error_code | VARCHAR | vendorErrorCode (1.6).
+info | VARCHAR | info (1.6) or techInfo (NotifyEvent).
+reported_by | VARCHAR | StatusNotification or NotifyEvent.
+""",
+    ),
+    _table(
+        "ocpp",
+        "transaction_event",
+        "One row is one StartTransaction, StopTransaction (1.6) or TransactionEvent (2.x) call.",
+        _OCPP_LINEAGE
+        + """
+connection_id | VARCHAR | The websocket connection, where the log names it.
+message_id | VARCHAR | Message id of the call, to pair it with its result.
+protocol | VARCHAR | As in ocpp/frame.
+event_at | TIMESTAMPTZ | The charger's own time of the event.
+event_type | VARCHAR | Started (1.6 StartTransaction), Updated, Ended (1.6 StopTransaction).
+transaction_id | VARCHAR | Transaction id; null on a 1.6 StartTransaction (it is in the result).
+evse_id | INTEGER | EVSE (2.x), only on events that carry it.
+connector_id | INTEGER | Connector, only on events that carry it (never on a 1.6 StopTransaction).
+id_token_hash | VARCHAR | Pseudonym of the driver's token.
+meter_wh | DECIMAL(18,3) | meterStart or meterStop (1.6), in Wh.
+reason | VARCHAR | Stop reason; null where absent (the specification's default is Local).
+seq_no | BIGINT | seqNo (2.x).
+is_offline | BOOLEAN | Happened while the station was offline (2.x `offline`).
+charging_state | VARCHAR | chargingState (2.x): Charging, EVConnected, SuspendedEV, SuspendedEVSE, Idle.
+trigger_reason | VARCHAR | triggerReason (2.x).
+remote_start_id | BIGINT | remoteStartId (2.x).
+reservation_id | BIGINT | Reservation the transaction consumed.
+""",
+    ),
+    _table(
+        "ocpp",
+        "meter_sample",
+        "One row is one sampled value of MeterValues, StopTransaction.transactionData or TransactionEvent.meterValue.",
+        _OCPP_LINEAGE
+        + """
+sample_number | INTEGER | Position of the sample in its frame, from 1.
+action | VARCHAR | Action that carried it: MeterValues, StopTransaction or TransactionEvent.
+transaction_id | VARCHAR | Transaction the sample belongs to, where the message says so.
+evse_id | INTEGER | EVSE (2.x).
+connector_id | INTEGER | Connector (1.6; 0 is the main meter).
+sampled_at | TIMESTAMPTZ | The charger's time of the sample.
+measurand | VARCHAR | Measurand; Energy.Active.Import.Register where absent (the specification's default).
+phase | VARCHAR | Phase; null for the total.
+location | VARCHAR | Location; Outlet where absent.
+context | VARCHAR | Reading context; Sample.Periodic where absent.
+unit | VARCHAR | Unit of `value` after conversion: Wh, W, A, V, Percent, ... (kWh and kW are converted).
+value | DECIMAL(18,4) | The value in `unit`, after multiplier and conversion; null if it is no number.
+raw_value | VARCHAR | The value as sent.
+""",
+    ),
+    _table(
+        "ocpp",
+        "boot",
+        "One row is one BootNotification call.",
+        _OCPP_LINEAGE
+        + """
+connection_id | VARCHAR | The websocket connection, where the log names it.
+message_id | VARCHAR | Message id of the call, to pair it with its result.
+protocol | VARCHAR | As in ocpp/frame.
+vendor | VARCHAR | Vendor of the station.
+model | VARCHAR | Model of the station.
+serial_number | VARCHAR | Serial number of the station.
+firmware_version | VARCHAR | Firmware version.
+reason | VARCHAR | Boot reason (2.x).
+""",
+    ),
+)
+
+_MONEY = "DECIMAL(18,6)"
+
+
+def _priced(name: str, text: str) -> str:
+    return f"{name}_net | {_MONEY} | {text}, before taxes.\n{name}_gross | {_MONEY} | {text}, after taxes; null where not given.\n"
+
+
+OCPI_TABLES: tuple[LakeTable, ...] = (
+    _table(
+        "ocpi",
+        "cdr",
+        "One row is one CDR object as delivered.",
+        _OCPI_LINEAGE
+        + """
+cdr_id | VARCHAR | CDR id in the peer's own spelling; compare case-insensitively.
+started_at | TIMESTAMPTZ | Start of the session (or reservation).
+ended_at | TIMESTAMPTZ | End of the session (end_date_time, 2.1.1 stop_date_time).
+ocpi_session_id | VARCHAR | session_id.
+token_hash | VARCHAR | Pseudonym of the token uid (2.1.1: auth_id).
+token_type | VARCHAR | Token type.
+token_country_code | VARCHAR | Country code of the EMSP that issued the token.
+token_party_id | VARCHAR | Party id of the EMSP that issued the token.
+contract_hash | VARCHAR | Pseudonym of the contract id.
+auth_method | VARCHAR | AUTH_REQUEST, COMMAND or WHITELIST.
+authorization_reference | VARCHAR | authorization_reference.
+location_id | VARCHAR | Location id.
+location_name | VARCHAR | Location name, if given.
+location_country | VARCHAR | Country of the location, ISO 3166 alpha-3.
+location_time_zone | VARCHAR | IANA zone, only where the CDR embeds a full location (2.1.1).
+evse_uid | VARCHAR | uid of the EVSE.
+evse_id | VARCHAR | eMI3 id of the EVSE.
+connector_id | VARCHAR | Connector id.
+connector_standard | VARCHAR | Connector standard.
+connector_power_type | VARCHAR | Connector power type.
+meter_id | VARCHAR | Meter id.
+currency | VARCHAR | ISO 4217 currency of every amount of this CDR.
+total_energy_kwh | DECIMAL(18,6) | total_energy, kWh.
+total_time_h | DECIMAL(18,6) | total_time, hours, charging and not charging.
+total_parking_time_h | DECIMAL(18,6) | total_parking_time, hours.
+"""
+        + _priced("total_cost", "total_cost")
+        + _priced("total_fixed_cost", "total_fixed_cost")
+        + _priced("total_energy_cost", "total_energy_cost")
+        + _priced("total_time_cost", "total_time_cost")
+        + _priced("total_parking_cost", "total_parking_cost")
+        + _priced("total_reservation_cost", "total_reservation_cost")
+        + """
+remark | VARCHAR | remark.
+invoice_reference_id | VARCHAR | invoice_reference_id.
+is_credit | BOOLEAN | credit: this CDR takes another one back.
+credit_reference_id | VARCHAR | The CDR id taken back.
+is_home_charging_compensation | BOOLEAN | A payout to the driver, not revenue.
+last_updated_at | TIMESTAMPTZ | last_updated.
+raw | VARCHAR | The object as JSON text, driver tokens, contract ids and e-mail addresses replaced by their pseudonyms.
+""",
+    ),
+    _table(
+        "ocpi",
+        "cdr_dimension",
+        "One row is one dimension of one charging period of a delivered CDR; a period without dimensions is one row with dimension null.",
+        _OCPI_LINEAGE
+        + """
+cdr_id | VARCHAR | CDR id.
+period_number | INTEGER | Position of the period in the CDR, from 1, as sent.
+period_started_at | TIMESTAMPTZ | start_date_time of the period.
+tariff_id | VARCHAR | tariff_id of the period (2.2 and later).
+dimension | VARCHAR | ENERGY, TIME, PARKING_TIME, RESERVATION_TIME, MAX_POWER, ...
+volume | DECIMAL(18,6) | kWh, hours, A or kW, by dimension.
+""",
+    ),
+    _table(
+        "ocpi",
+        "tariff",
+        "One row is one Tariff object as delivered, by the Tariffs module or embedded in a CDR.",
+        _OCPI_LINEAGE
+        + f"""
+tariff_id | VARCHAR | Tariff id.
+embedded_in_cdr_id | VARCHAR | The CDR that carried it; null when the Tariffs module delivered it.
+currency | VARCHAR | ISO 4217 currency.
+tariff_type | VARCHAR | AD_HOC_PAYMENT, PROFILE_CHEAP, PROFILE_FAST, PROFILE_GREEN, REGULAR; null fits all sessions.
+tax_included | VARCHAR | YES, NO or N/A (2.3.0); null before.
+valid_from_at | TIMESTAMPTZ | start_date_time.
+valid_to_at | TIMESTAMPTZ | end_date_time, exclusive.
+min_price_net | {_MONEY} | min_price before taxes.
+min_price_gross | {_MONEY} | min_price after taxes.
+max_price_net | {_MONEY} | max_price before taxes.
+max_price_gross | {_MONEY} | max_price after taxes.
+alt_text | VARCHAR | First tariff_alt_text.
+last_updated_at | TIMESTAMPTZ | last_updated.
+raw | VARCHAR | The object as JSON text.
+""",
+    ),
+    _table(
+        "ocpi",
+        "tariff_component",
+        "One row is one price component of one element of a delivered tariff, with the element's restrictions.",
+        _OCPI_LINEAGE
+        + f"""
+tariff_id | VARCHAR | Tariff id.
+embedded_in_cdr_id | VARCHAR | As in ocpi/tariff.
+element_number | INTEGER | Position of the element in the tariff, from 1.
+component_number | INTEGER | Position of the component in the element, from 1.
+dimension | VARCHAR | ENERGY (per kWh), TIME and PARKING_TIME (per hour), FLAT.
+price | {_MONEY} | Price per unit; net, or gross where tax_included is YES.
+vat_percent | DECIMAL(9,4) | VAT in percent; null where none applies.
+step_size | BIGINT | Billing step in Wh or seconds.
+start_time | VARCHAR | Restriction start_time, HH:MM local.
+end_time | VARCHAR | Restriction end_time, HH:MM local.
+start_date | DATE | Restriction start_date, inclusive, local.
+end_date | DATE | Restriction end_date, exclusive, local.
+min_kwh | DECIMAL(18,6) | Restriction min_kwh, inclusive.
+max_kwh | DECIMAL(18,6) | Restriction max_kwh, exclusive.
+min_current_a | DECIMAL(18,6) | Restriction min_current, A.
+max_current_a | DECIMAL(18,6) | Restriction max_current, A.
+min_power_kw | DECIMAL(18,6) | Restriction min_power, kW.
+max_power_kw | DECIMAL(18,6) | Restriction max_power, kW.
+min_duration_s | BIGINT | Restriction min_duration, seconds, inclusive.
+max_duration_s | BIGINT | Restriction max_duration, seconds, exclusive.
+day_of_week | VARCHAR | Restriction day_of_week: names joined by a comma, in the order sent.
+reservation | VARCHAR | RESERVATION or RESERVATION_EXPIRES.
+""",
+    ),
+    _table(
+        "ocpi",
+        "location",
+        "One row is one Location object as delivered.",
+        _OCPI_LINEAGE
+        + """
+location_id | VARCHAR | Location id.
+name | VARCHAR | Name.
+address | VARCHAR | Street and number.
+city | VARCHAR | City.
+postal_code | VARCHAR | Postal code.
+country | VARCHAR | Country, ISO 3166 alpha-3.
+latitude | DECIMAL(10,7) | Latitude, degrees.
+longitude | DECIMAL(10,7) | Longitude, degrees.
+time_zone | VARCHAR | IANA zone.
+owner_name | VARCHAR | owner.name, free text.
+operator_name | VARCHAR | operator.name, free text.
+last_updated_at | TIMESTAMPTZ | last_updated.
+raw | VARCHAR | The object as JSON text.
+""",
+    ),
+    _table(
+        "ocpi",
+        "connector",
+        "One row is one connector of one EVSE of a delivered Location; an EVSE without connectors is one row with connector_id null.",
+        _OCPI_LINEAGE
+        + """
+location_id | VARCHAR | Location id.
+evse_uid | VARCHAR | uid of the EVSE.
+evse_id | VARCHAR | eMI3 id of the EVSE.
+evse_status | VARCHAR | Status of the EVSE as delivered.
+connector_id | VARCHAR | Connector id.
+standard | VARCHAR | Connector standard.
+format | VARCHAR | SOCKET or CABLE.
+power_type | VARCHAR | AC_1_PHASE, AC_3_PHASE, DC, ...
+max_voltage_v | DECIMAL(18,3) | max_voltage (2.1.1 voltage).
+max_amperage_a | DECIMAL(18,3) | max_amperage (2.1.1 amperage).
+max_electric_power_w | DECIMAL(18,3) | max_electric_power, W.
+tariff_ids | VARCHAR | Tariff ids joined by a comma.
+evse_last_updated_at | TIMESTAMPTZ | last_updated of the EVSE.
+""",
+    ),
+    _table(
+        "ocpi",
+        "session",
+        "One row is one Session object as delivered.",
+        _OCPI_LINEAGE
+        + f"""
+ocpi_session_id | VARCHAR | Session id.
+started_at | TIMESTAMPTZ | Start.
+ended_at | TIMESTAMPTZ | End; null while it runs.
+energy_kwh | DECIMAL(18,6) | kwh.
+token_hash | VARCHAR | Pseudonym of the token uid (2.1.1: auth_id).
+token_type | VARCHAR | Token type.
+token_country_code | VARCHAR | Country code of the EMSP that issued the token.
+token_party_id | VARCHAR | Party id of the EMSP that issued the token.
+contract_hash | VARCHAR | Pseudonym of the contract id.
+auth_method | VARCHAR | AUTH_REQUEST, COMMAND or WHITELIST.
+authorization_reference | VARCHAR | authorization_reference.
+location_id | VARCHAR | Location id.
+evse_uid | VARCHAR | uid of the EVSE.
+connector_id | VARCHAR | Connector id.
+currency | VARCHAR | ISO 4217 currency.
+status | VARCHAR | ACTIVE, COMPLETED, INVALID, PENDING or RESERVATION.
+total_cost_net | {_MONEY} | total_cost before taxes.
+total_cost_gross | {_MONEY} | total_cost after taxes.
+last_updated_at | TIMESTAMPTZ | last_updated.
+raw | VARCHAR | The object as JSON text, pseudonymised.
+""",
+    ),
+    _table(
+        "ocpi",
+        "token",
+        "One row is one Token object as delivered; its country_code and party_id are the EMSP's.",
+        _OCPI_LINEAGE
+        + """
+token_hash | VARCHAR | Pseudonym of the token uid.
+token_type | VARCHAR | Token type.
+contract_hash | VARCHAR | Pseudonym of the contract id (2.1.1: auth_id).
+issuer | VARCHAR | Issuing company.
+is_valid | BOOLEAN | valid.
+whitelist | VARCHAR | ALWAYS, ALLOWED, ALLOWED_OFFLINE or NEVER.
+last_updated_at | TIMESTAMPTZ | last_updated.
+raw | VARCHAR | The object as JSON text, pseudonymised.
+""",
+    ),
+)
+
+QUARANTINE = _table(
+    "quarantine",
+    "record",
+    "One row is one record that could not be loaded, and why.",
+    """
+source_id | VARCHAR | Landed file, as in the other lake tables.
+path | VARCHAR | Its path below landing/ when it was read.
+line_number | BIGINT | Line in the file, from 1; null when the whole file is unreadable.
+record_number | BIGINT | Position of the object in an OCPI file, from 1.
+column_name | VARCHAR | Column or JSON field at fault, where one is.
+value | VARCHAR | The value at fault, cut at 200 characters, pseudonymised.
+reason | VARCHAR | Short code of the reason, e.g. bad_json, truncated_frame, missing_required.
+expected | VARCHAR | What was expected instead, in words.
+text | VARCHAR | The record as delivered, cut at 2,000 characters, pseudonymised.
+""",
+)
+
+LANDED_FILE = _table(
+    "meta",
+    "landed_file",
+    "One row is one path in the landing folder with the content last seen there.",
+    """
+source_id | VARCHAR | First 16 hex digits of the SHA-256 of the content.
+path | VARCHAR | Path below landing/.
+kind | VARCHAR | ocpp, ocpi or registry.
+table_name | VARCHAR | OCPI module or registry file the content belongs to; null for logs.
+log_format | VARCHAR | Recognised format.
+peer | VARCHAR | OCPI peer.
+log_source | VARCHAR | Log writer, as in ocpp/frame.
+size_bytes | BIGINT | Size of the file.
+first_seen_at | TIMESTAMPTZ | When a run first met this path with this content.
+is_current | BOOLEAN | Whether this is the newest content met at this path. Registry tables hold current files only.
+is_first_path | BOOLEAN | Whether this path brought this content first; further paths with the same content load nothing.
+records_read | BIGINT | Records in the file.
+records_loaded | BIGINT | Records that went into the lake from this path.
+records_duplicate | BIGINT | Records that were there already (whole file known, or the same line twice in it).
+records_quarantined | BIGINT | Records that could not be read.
+error | VARCHAR | Why the whole file could not be read, if so.
+""",
+)
+
+ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, *OCPI_TABLES, QUARANTINE, LANDED_FILE)
+
+
+def write_parquet(con: duckdb.DuckDBPyConnection, relation_sql: str, table: LakeTable, path: str) -> int:
+    """Write a relation as one Parquet file of a lake table; returns the rows written.
+
+    Args:
+        con: Connection on which ``relation_sql`` runs.
+        relation_sql: A SELECT with at least the table's columns, by name.
+        table: The lake table, whose types and order are applied.
+        path: File to write.
+    """
+    target = path.replace("'", "''")
+    copied = con.execute(
+        f"copy (select {table.select_list()} from ({relation_sql})) to '{target}' "
+        "(format parquet, compression zstd, row_group_size 122880)"
+    ).fetchone()
+    return int(copied[0]) if copied else 0
