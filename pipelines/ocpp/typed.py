@@ -1,0 +1,329 @@
+"""The SQL that types a chunk's records into the OCPP lake tables.
+
+``FRAME_SQL`` reads the temporary table ``record`` (see :mod:`pipelines.ocpp.decode`); ``TABLE_SQL`` gives per lake table
+the SELECT over ``frame`` and ``record``. Field names and defaults are those of OCPP 1.6 (edition 2), 2.0.1 and 2.1.
+"""
+
+from pipelines.pseudonym import OCPP_SECRET_KEYS
+
+
+def _sql_list(names: str) -> str:
+    return ", ".join(f"'{name}'" for name in names.split())
+
+
+# Calls that only stations send, and only central systems: they tell the direction of a log that names none.
+STATION_ACTIONS = _sql_list(
+    "BootNotification Heartbeat StatusNotification StartTransaction StopTransaction MeterValues Authorize "
+    "TransactionEvent NotifyEvent NotifyReport NotifyMonitoringReport NotifyChargingLimit NotifyCustomerInformation "
+    "NotifyDisplayMessages NotifyEVChargingNeeds NotifyEVChargingSchedule DiagnosticsStatusNotification "
+    "FirmwareStatusNotification LogStatusNotification SecurityEventNotification SignCertificate "
+    "SignedFirmwareStatusNotification ReportChargingProfiles ReservationStatusUpdate ClearedChargingLimit "
+    "Get15118EVCertificate GetCertificateStatus PublishFirmwareStatusNotification BatterySwap "
+    "NotifyDERAlarm NotifyDERStartStop NotifyPriorityCharging NotifySettlement NotifyPeriodicEventStream "
+    "OpenPeriodicEventStream ClosePeriodicEventStream PullDynamicScheduleUpdate ReportDERControl VatNumberValidation"
+)
+CSMS_ACTIONS = _sql_list(
+    "RemoteStartTransaction RemoteStopTransaction RequestStartTransaction RequestStopTransaction ChangeConfiguration "
+    "GetConfiguration SetVariables GetVariables ChangeAvailability Reset TriggerMessage UnlockConnector ClearCache "
+    "SendLocalList GetLocalListVersion ReserveNow CancelReservation SetChargingProfile ClearChargingProfile "
+    "GetCompositeSchedule GetChargingProfiles UpdateFirmware GetDiagnostics GetLog GetBaseReport GetReport "
+    "GetTransactionStatus InstallCertificate DeleteCertificate GetInstalledCertificateIds CertificateSigned "
+    "SetNetworkProfile SetMonitoringBase SetMonitoringLevel SetVariableMonitoring ClearVariableMonitoring "
+    "GetMonitoringReport CostUpdated SetDisplayMessage GetDisplayMessages ClearDisplayMessage CustomerInformation "
+    "PublishFirmware UnpublishFirmware ExtendedTriggerMessage SignedUpdateFirmware SetDefaultTariff GetTariffs "
+    "ClearTariffs ChangeTransactionTariff"
+)
+# Calls that only one version has.
+ACTIONS_16 = _sql_list(
+    "StartTransaction StopTransaction RemoteStartTransaction RemoteStopTransaction ChangeConfiguration GetConfiguration "
+    "DiagnosticsStatusNotification GetDiagnostics ExtendedTriggerMessage SignedUpdateFirmware "
+    "SignedFirmwareStatusNotification"
+)
+ACTIONS_20 = _sql_list(
+    "TransactionEvent NotifyEvent NotifyReport RequestStartTransaction RequestStopTransaction SetVariables GetVariables "
+    "GetBaseReport GetReport NotifyMonitoringReport NotifyChargingLimit ReservationStatusUpdate GetTransactionStatus"
+)
+ACTIONS_21 = _sql_list(
+    "BatterySwap NotifyDERAlarm NotifyDERStartStop NotifySettlement NotifyPeriodicEventStream OpenPeriodicEventStream "
+    "ClosePeriodicEventStream SetDefaultTariff GetTariffs ClearTariffs ChangeTransactionTariff VatNumberValidation "
+    "PullDynamicScheduleUpdate ReportDERControl NotifyPriorityCharging"
+)
+
+_KEYS = "|".join(OCPP_SECRET_KEYS)
+# Most payloads hold none of the keys; a plain look for these pieces is cheaper than the masking itself.
+_MAY_HOLD_SECRET = " or ".join(
+    f"contains(payload, '{piece}')" for piece in ("dTag", "dToken", "MAID", "emaid", "ontractId", "masterPass", "@")
+)
+
+FRAME_SQL = f"""
+    with protocols as (select station_id, max(protocol) as protocol from station_protocol group by station_id),
+    masked as (
+        select
+            record.* exclude (payload, protocol),
+            coalesce(record.protocol, protocols.protocol) as protocol,
+            case when {_MAY_HOLD_SECRET} then mask_emails(mask_keys(payload, '{_KEYS}')) else payload end as payload,
+            case
+                when message_type = 3 and payload <> '{{}}' then json_extract_string(payload, [
+                    '$.status', '$.interval', '$.transactionId', '$.currentTime',
+                    '$.idTagInfo.status', '$.idTokenInfo.status'
+                ])
+            end as r,
+        from record
+        left join protocols on record.station_id = protocols.station_id
+        where problem is null and kind = 'frame'
+    )
+    select
+        line_number,
+        frame_id,
+        log_source,
+        station_id,
+        received_at,
+        log_format,
+        received_at_quality,
+        connection_id,
+        direction,
+        protocol,
+        message_type,
+        message_id,
+        action,
+        payload,
+        error_code,
+        mask_emails(error_description) as error_description,
+        coalesce(r[1], r[5], r[6]) as result_status,
+        try_cast(r[2] as bigint) as result_interval_s,
+        r[3] as result_transaction_id,
+        try_cast(r[4] as timestamptz) as result_current_at,
+    from masked
+"""
+
+_LINEAGE = "line_number, frame_id, log_source, station_id, received_at"
+
+
+def _calls(action_condition: str, paths: str) -> str:
+    """SQL of the calls of some actions with fields of their payload in the list ``f``."""
+    names = ", ".join(f"'$.{path}'" for path in paths.split())
+    return f"""
+        select *, json_extract_string(payload, [{names}]) as f
+        from frame
+        where message_type = 2 and {action_condition}
+    """
+
+
+_STATUS_SQL = f"""
+    with calls as ({
+    _calls(
+        "action = 'StatusNotification'",
+        "status connectorStatus connectorId evseId errorCode vendorErrorCode info timestamp",
+    )
+}),
+    events as (
+        select * exclude (e), json_extract_string(e, [
+            '$.actualValue', '$.component.evse.id', '$.component.evse.connectorId', '$.timestamp', '$.techCode',
+            '$.techInfo', '$.component.name'
+        ]) as f,
+        from (
+            select *, unnest(json_extract(payload, '$.eventData[*]')) as e
+            from frame
+            where message_type = 2 and action = 'NotifyEvent' and contains(payload, 'AvailabilityState')
+        )
+        where json_extract_string(e, '$.variable.name') = 'AvailabilityState'
+    )
+    select
+        {_LINEAGE},
+        protocol,
+        try_cast(f[8] as timestamptz) as event_at,
+        try_cast(f[4] as integer) as evse_id,
+        try_cast(f[3] as integer) as connector_id,
+        coalesce(f[1], f[2]) as status,
+        f[5] as error_code,
+        nullif(f[6], '') as vendor_error_code,
+        nullif(f[7], '') as info,
+        'StatusNotification' as reported_by,
+    from calls
+    union all
+    select
+        {_LINEAGE},
+        protocol,
+        try_cast(f[4] as timestamptz) as event_at,
+        coalesce(try_cast(f[2] as integer), case when f[7] = 'ChargingStation' then 0 end) as evse_id,
+        try_cast(f[3] as integer) as connector_id,
+        f[1] as status,
+        nullif(f[5], '') as error_code,
+        null as vendor_error_code,
+        nullif(f[6], '') as info,
+        'NotifyEvent' as reported_by,
+    from events
+"""
+
+_TRANSACTION_SQL = f"""
+    with calls as ({
+    _calls(
+        "action in ('StartTransaction', 'StopTransaction', 'TransactionEvent')",
+        "timestamp transactionId connectorId idTag meterStart meterStop reason reservationId eventType seqNo offline "
+        "triggerReason transactionInfo.transactionId transactionInfo.chargingState transactionInfo.stoppedReason "
+        "transactionInfo.remoteStartId evse.id evse.connectorId idToken.idToken",
+    )
+})
+    select
+        {_LINEAGE},
+        connection_id,
+        message_id,
+        protocol,
+        try_cast(f[1] as timestamptz) as event_at,
+        case action when 'StartTransaction' then 'Started' when 'StopTransaction' then 'Ended' else f[9] end as event_type,
+        coalesce(f[13], case when action = 'StopTransaction' then f[2] end) as transaction_id,
+        try_cast(f[17] as integer) as evse_id,
+        coalesce(try_cast(f[3] as integer), try_cast(f[18] as integer)) as connector_id,
+        coalesce(f[4], f[19]) as id_token_hash,
+        try_cast(coalesce(f[5], f[6]) as decimal(18, 3)) as meter_wh,
+        coalesce(f[7], f[15]) as reason,
+        try_cast(f[10] as bigint) as seq_no,
+        case when action = 'TransactionEvent' then coalesce(f[11] = 'true', false) end as is_offline,
+        f[14] as charging_state,
+        f[12] as trigger_reason,
+        try_cast(f[16] as bigint) as remote_start_id,
+        try_cast(f[8] as bigint) as reservation_id,
+    from calls
+"""
+
+# 1.6 and 2.x name the same things differently; absent fields stay null.
+_METER_SHAPE = (
+    '{"connectorId":"INTEGER","evseId":"INTEGER","transactionId":"VARCHAR",'
+    '"transactionInfo":{"transactionId":"VARCHAR"},"evse":{"id":"INTEGER","connectorId":"INTEGER"},'
+    '"meterValue":[{"timestamp":"VARCHAR","sampledValue":[{"value":"VARCHAR","measurand":"VARCHAR","phase":"VARCHAR",'
+    '"location":"VARCHAR","context":"VARCHAR","unit":"VARCHAR","unitOfMeasure":{"unit":"VARCHAR","multiplier":"INTEGER"}}]}],'
+    '"transactionData":[{"timestamp":"VARCHAR","sampledValue":[{"value":"VARCHAR","measurand":"VARCHAR","phase":"VARCHAR",'
+    '"location":"VARCHAR","context":"VARCHAR","unit":"VARCHAR","unitOfMeasure":{"unit":"VARCHAR","multiplier":"INTEGER"}}]}]}'
+)
+
+_METER_SQL = f"""
+    with payloads as (
+        select {_LINEAGE}, action, json_transform(payload, '{_METER_SHAPE}') as p,
+        from frame
+        where message_type = 2
+            and (
+                action = 'MeterValues'
+                or (action = 'StopTransaction' and contains(payload, 'transactionData'))
+                or (action = 'TransactionEvent' and contains(payload, 'meterValue'))
+            )
+    ),
+    lists as (
+        select
+            * exclude (p),
+            coalesce(p.transactionId, p.transactionInfo.transactionId) as transaction_id,
+            coalesce(p.evseId, p.evse.id) as evse_id,
+            coalesce(p.connectorId, p.evse.connectorId) as connector_id,
+            flatten(list_transform(
+                coalesce(p.meterValue, p.transactionData),
+                lambda reading: list_transform(
+                    reading.sampledValue, lambda sample: struct_pack(told_at := reading.timestamp, sample := sample)
+                )
+            )) as samples,
+        from payloads
+    ),
+    samples as (
+        select
+            * exclude (samples),
+            unnest(samples) as s,
+            generate_subscripts(samples, 1) as sample_number,
+        from lists
+    ),
+    fields as (
+        select
+            * exclude (s),
+            try_cast(s.told_at as timestamptz) as sampled_at,
+            coalesce(s.sample.measurand, 'Energy.Active.Import.Register') as measurand,
+            s.sample.phase as phase,
+            coalesce(s.sample.location, 'Outlet') as location,
+            coalesce(s.sample.context, 'Sample.Periodic') as context,
+            coalesce(s.sample.unitOfMeasure.unit, s.sample.unit) as sent_unit,
+            coalesce(s.sample.unitOfMeasure.multiplier, 0) as multiplier,
+            s.sample.value as raw_value,
+        from samples
+    ),
+    units as (
+        select
+            *,
+            coalesce(
+                nullif(sent_unit, ''),
+                case
+                    when starts_with(measurand, 'Energy.Reactive') then 'varh'
+                    when starts_with(measurand, 'Energy.') then 'Wh'
+                    when starts_with(measurand, 'Power.Reactive') then 'var'
+                    when measurand in ('Power.Factor', 'Frequency') then null
+                    when starts_with(measurand, 'Power.') then 'W'
+                    when starts_with(measurand, 'Current.') then 'A'
+                    when measurand = 'Voltage' then 'V'
+                    when measurand = 'SoC' then 'Percent'
+                end
+            ) as unit_text,
+            try_cast(trim(raw_value) as decimal(24, 6)) as number,
+        from fields
+    )
+    select
+        {_LINEAGE},
+        sample_number,
+        action,
+        transaction_id,
+        evse_id,
+        connector_id,
+        sampled_at,
+        measurand,
+        phase,
+        location,
+        context,
+        case unit_text when 'kWh' then 'Wh' when 'kW' then 'W' when 'kvarh' then 'varh' when 'kvar' then 'var'
+            when 'kVA' then 'VA' when 'kVAh' then 'VAh' when 'Celcius' then 'Celsius' else unit_text end as unit,
+        try_cast(
+            case
+                when multiplier <> 0 then cast(cast(number as double) * pow(10, multiplier) as decimal(24, 6))
+                else number
+            end * case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 1000 else 1 end
+            as decimal(18, 4)
+        ) as value,
+        raw_value,
+    from units
+"""
+
+_BOOT_SQL = f"""
+    with calls as ({
+    _calls(
+        "action = 'BootNotification'",
+        "chargePointVendor chargePointModel chargePointSerialNumber chargeBoxSerialNumber firmwareVersion reason "
+        "chargingStation.vendorName chargingStation.model chargingStation.serialNumber chargingStation.firmwareVersion",
+    )
+})
+    select
+        {_LINEAGE},
+        connection_id,
+        message_id,
+        protocol,
+        coalesce(f[1], f[7]) as vendor,
+        coalesce(f[2], f[8]) as model,
+        coalesce(f[3], f[4], f[9]) as serial_number,
+        coalesce(f[5], f[10]) as firmware_version,
+        f[6] as reason,
+    from calls
+"""
+
+_CONNECTION_SQL = f"""
+    select
+        {_LINEAGE},
+        log_format,
+        received_at_quality,
+        connection_id,
+        kind as event,
+        close_code,
+        protocol,
+    from record
+    where problem is null and kind in ('connect', 'disconnect')
+"""
+
+TABLE_SQL = {
+    "frame": "select * from frame",
+    "connection_event": _CONNECTION_SQL,
+    "status_event": _STATUS_SQL,
+    "transaction_event": _TRANSACTION_SQL,
+    "meter_sample": _METER_SQL,
+    "boot": _BOOT_SQL,
+}
