@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
-# Compressed bytes fed to a decompressor at once. A Zstandard block of 4 bytes may stand for 128 KiB, so this bounds what
-# one step can expand to (256 MiB in the worst case, some 100 KiB in logs).
+# Compressed bytes fed to a decompressor at once. A Zstandard block of 4 bytes may stand for 128 KiB, so this bounds
+# what one step can expand to (256 MiB in the worst case, some 100 KiB in logs).
 _FEED = 8 << 10
 
 _GZIP = b"\x1f\x8b"
@@ -156,7 +156,7 @@ class LandedStream(io.BufferedIOBase):
             if data.strip(b"\0"):
                 self._fail(
                     "corrupt_archive",
-                    f"bytes that are no gzip member behind zero padding, {self._units} member(s) read",
+                    f"no gzip member behind the zero padding; {self._units} member(s) were read",
                 )
                 return
         self._ended = True

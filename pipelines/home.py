@@ -268,5 +268,6 @@ def remove_uncommitted(home: Home, commits: dict[str, Commit]) -> list[str]:
 
 
 def remove_lake(home: Home) -> None:
-    """Delete everything decoded, so that the next run decodes the landing folder anew."""
-    shutil.rmtree(home.lake, ignore_errors=True)
+    """Delete everything decoded, so that the next ingest decodes the landing folder anew. Run records stay."""
+    for folder in (home.commits, home.landed, *(home.table_folder(table) for table in ALL_TABLES)):
+        shutil.rmtree(folder, ignore_errors=True)

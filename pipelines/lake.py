@@ -415,6 +415,266 @@ raw | VARCHAR | The object as JSON text, pseudonymised.
     ),
 )
 
+REGISTRY_TABLES: tuple[LakeTable, ...] = (
+    _table(
+        "registry",
+        "owner",
+        "One row is one owner of sites, from owners.csv.",
+        _LINEAGE
+        + """
+owner_id | VARCHAR | Owner.
+name | VARCHAR | Name.
+country_code | VARCHAR | Country, ISO 3166 alpha-2.
+currency | VARCHAR | ISO 4217 currency of the owner's statements.
+email | VARCHAR | Pseudonym of the owner's e-mail address.
+""",
+    ),
+    _table(
+        "registry",
+        "operator",
+        "One row is one operator (CPO), from operators.csv.",
+        _LINEAGE
+        + """
+operator_id | VARCHAR | Operator.
+name | VARCHAR | Name.
+ocpi_party | VARCHAR | Its OCPI party as `CC*PID`; compare case-insensitively.
+""",
+    ),
+    _table(
+        "registry",
+        "emsp",
+        "One row is one e-mobility service provider, from emsps.csv.",
+        _LINEAGE
+        + f"""
+emsp_id | VARCHAR | EMSP.
+name | VARCHAR | Name.
+ocpi_party | VARCHAR | Its OCPI party as `CC*PID`; compare case-insensitively.
+roaming_fee_per_kwh | {_MONEY} | Roaming fee per kWh, in `currency`.
+roaming_fee_per_session | {_MONEY} | Roaming fee per session, in `currency`.
+currency | VARCHAR | ISO 4217 currency of the fees.
+""",
+    ),
+    _table(
+        "registry",
+        "site",
+        "One row is one site (OCPI Location), from sites.csv.",
+        _LINEAGE
+        + """
+site_id | VARCHAR | Site.
+name | VARCHAR | Name.
+owner_id | VARCHAR | Owner of the site.
+operator_id | VARCHAR | Operator of the site.
+time_zone | VARCHAR | IANA time zone.
+country_code | VARCHAR | Country, ISO 3166 alpha-2.
+currency | VARCHAR | ISO 4217 currency.
+latitude | DECIMAL(10,7) | Latitude, degrees.
+longitude | DECIMAL(10,7) | Longitude, degrees.
+address | VARCHAR | Street and number.
+city | VARCHAR | City.
+postal_code | VARCHAR | Postal code.
+opening_hours | VARCHAR | Opening hours in OpenStreetMap's syntax; null is 24/7.
+grid_connection_kw | DECIMAL(18,3) | Power of the grid connection, kW.
+ocpi_location_id | VARCHAR | OCPI Location id of the site; compare case-insensitively.
+""",
+    ),
+    _table(
+        "registry",
+        "station",
+        "One row is one charging station, from stations.csv.",
+        _LINEAGE
+        + """
+station_id | VARCHAR | OCPP identity of the station.
+site_id | VARCHAR | Site it stands on.
+vendor | VARCHAR | Vendor.
+model | VARCHAR | Model.
+serial_number | VARCHAR | Serial number.
+commissioned_on | DATE | First day in service, the site's calendar.
+decommissioned_on | DATE | First day out of service, the site's calendar.
+warranty_until | DATE | Last day of the warranty.
+""",
+    ),
+    _table(
+        "registry",
+        "port",
+        "One row is one port (EVSE), from ports.csv.",
+        _LINEAGE
+        + """
+port_id | VARCHAR | Port.
+station_id | VARCHAR | Its station.
+ocpp_connector_ids | VARCHAR | Its OCPP connectors, split by one space: connector ids (1.6) or EVSE/connector (2.x).
+ocpi_evse_uid | VARCHAR | uid of the EVSE in OCPI; compare case-insensitively.
+power_type | VARCHAR | AC or DC.
+max_power_kw | DECIMAL(18,3) | Rated power, kW.
+connector_standards | VARCHAR | Connector standards, as written.
+commissioned_at | TIMESTAMPTZ | Start of service, where the file gives an offset.
+commissioned_at_local | TIMESTAMP | Start of service on the site's clock, where the file gives no offset.
+decommissioned_at | TIMESTAMPTZ | End of service, where the file gives an offset.
+decommissioned_at_local | TIMESTAMP | End of service on the site's clock, where the file gives no offset.
+funding | VARCHAR | Funding programme, e.g. NEVI.
+""",
+    ),
+    _table(
+        "registry",
+        "contract",
+        "One row is one contract between the owner and the operator of a site or station, from contracts.csv.",
+        _LINEAGE
+        + f"""
+contract_id | VARCHAR | Contract.
+site_id | VARCHAR | Site it covers.
+station_id | VARCHAR | Station it covers; null is the whole site.
+owner_id | VARCHAR | Owner.
+operator_id | VARCHAR | Operator.
+valid_from | DATE | First day, the site's calendar.
+valid_to | DATE | Day on which it no longer holds (exclusive); null is open.
+sla_policy_id | VARCHAR | SLA policy, built in or from sla_policies.csv.
+sla_target_ratio | DECIMAL(18,6) | Uptime promised, 0..1; null is the policy's own threshold.
+sla_credit_per_percent_point | {_MONEY} | Credit per percent point below the target, in `currency`.
+owner_share_ratio | DECIMAL(18,6) | The owner's share, 0..1.
+share_basis | VARCHAR | What is shared: gross_revenue or net_margin.
+operator_fee_per_kwh | {_MONEY} | Fee per kWh, in `currency`.
+operator_fee_per_session | {_MONEY} | Fee per session, in `currency`.
+operator_fee_per_port_month | {_MONEY} | Fee per port and month, in `currency`.
+minimum_guarantee_per_month | {_MONEY} | Least the owner receives per month, in `currency`.
+currency | VARCHAR | ISO 4217 currency.
+""",
+    ),
+    _table(
+        "registry",
+        "cost",
+        "One row is one cost, grant or credit of a site, from costs.csv.",
+        _LINEAGE
+        + f"""
+cost_id | VARCHAR | Cost.
+site_id | VARCHAR | Site.
+station_id | VARCHAR | Station; null is the whole site.
+kind | VARCHAR | capex, opex, grant or credit.
+category | VARCHAR | Free category, e.g. maintenance.
+amount | {_MONEY} | Amount in `currency`, as written.
+currency | VARCHAR | ISO 4217 currency.
+incurred_on | DATE | Day it falls due, of a recurring one the first.
+recurs | VARCHAR | once, monthly or yearly; null is once.
+ends_on | DATE | Last day a recurring one may fall due; null is open.
+""",
+    ),
+    _table(
+        "registry",
+        "energy_price",
+        "One row is one price of the energy a site buys, for a span of days and hours, from energy_prices.csv.",
+        _LINEAGE
+        + f"""
+site_id | VARCHAR | Site.
+valid_from | DATE | First day, the site's calendar.
+valid_to | DATE | Day on which it no longer holds (exclusive); null is open.
+days | VARCHAR | ISO weekdays (1 is Monday) as digits in order, e.g. 12345; null is every day.
+from_time | TIME | From this time of the local day; null is its beginning.
+to_time | TIME | To this time of the local day (exclusive); null is its end; not after from_time wraps past midnight.
+price_per_kwh | {_MONEY} | Price per kWh, in `currency`.
+demand_charge_per_kw_month | {_MONEY} | Demand charge per kW of the month's peak, in `currency`.
+fixed_fee_per_month | {_MONEY} | Fixed fee per month, in `currency`.
+currency | VARCHAR | ISO 4217 currency.
+""",
+    ),
+    _table(
+        "registry",
+        "exclusion",
+        "One row is one time that does not count as downtime, with its evidence, from exclusions.csv.",
+        _LINEAGE
+        + """
+exclusion_id | VARCHAR | Exclusion.
+scope | VARCHAR | port, station or site.
+scope_id | VARCHAR | Id of that port, station or site.
+started_at | TIMESTAMPTZ | Start, where the file gives an offset.
+started_at_local | TIMESTAMP | Start on the site's clock, where the file gives no offset.
+ended_at | TIMESTAMPTZ | End (exclusive), where the file gives an offset.
+ended_at_local | TIMESTAMP | End (exclusive) on the site's clock, where the file gives no offset.
+reason | VARCHAR | scheduled_maintenance, utility_interruption, vandalism, natural_disaster, vehicle_fault, telecom, other.
+evidence | VARCHAR | Reference or URL of the evidence; e-mail addresses in it are pseudonyms.
+approved_by | VARCHAR | Who approved it; e-mail addresses in it are pseudonyms.
+""",
+    ),
+    _table(
+        "registry",
+        "sla_policy",
+        "One row is one SLA policy of the user's own, from sla_policies.csv; a null is the default of its column.",
+        _LINEAGE
+        + """
+policy_id | VARCHAR | Policy.
+version | VARCHAR | Version of the policy's rules.
+name | VARCHAR | Name for people.
+source | VARCHAR | Where the rules are written.
+grain | VARCHAR | What is judged: port, evse, site, site_any (up while any port is), site_all (while all are), owner, network.
+aggregate | VARCHAR | How ports are put together: minute_weighted, simple_mean or power_weighted.
+window_type | VARCHAR | rolling_months, month, quarter, half_year or calendar_year.
+window_months | INTEGER | Months of a rolling window.
+window_step | VARCHAR | How often a rolling window is taken: month or quarter.
+base_type | VARCHAR | Denominator: fixed_minutes, elapsed, open_hours or elapsed_minus_excluded.
+base_minutes | INTEGER | Minutes of a fixed denominator.
+threshold_ratio | DECIMAL(18,6) | Uptime to reach, 0..1.
+threshold_op | VARCHAR | How it is compared: > or >=.
+status_map_available | VARCHAR | What `available` counts as: up, down or exclude (out of the base, shown as unknown).
+status_map_occupied | VARCHAR | What `occupied` counts as.
+status_map_charging | VARCHAR | What `charging` counts as.
+status_map_suspended_ev | VARCHAR | What `suspended_ev` counts as.
+status_map_suspended_evse | VARCHAR | What `suspended_evse` counts as.
+status_map_reserved | VARCHAR | What `reserved` counts as.
+status_map_unavailable | VARCHAR | What `unavailable` counts as.
+status_map_faulted | VARCHAR | What `faulted` counts as.
+status_map_blocked | VARCHAR | What a working port that OCPI calls BLOCKED counts as.
+status_map_unknown | VARCHAR | What `unknown` (a hole in the source) counts as.
+offline_treat | VARCHAR | What `offline` (silence) counts as: up, down, exclude or carry (as the state before it).
+offline_grace_s | INTEGER | Seconds of silence before offline begins to count.
+offline_backdate_to_last_message | BOOLEAN | Whether silence counts from the last frame (true) or the end of the grace.
+offline_proof_of_life | VARCHAR | What silent time counts as when later messages prove that the port worked: up or down.
+warnings_with_operative_status | VARCHAR | What an error code with a working status counts as: up or down.
+fault_codes_not_down | VARCHAR | Error codes of `faulted` that do not count as down, split by one space.
+incident_merge_gap_s | INTEGER | Outages less than this many seconds apart are one incident.
+incident_min_duration_s | INTEGER | Incidents shorter than this many seconds are not counted as incidents.
+exclusions | VARCHAR | Reasons that excuse downtime, by one space: reason[:evidence][:automatic][:incident=minutes][:year=minutes].
+scope_min_power_kw | DECIMAL(18,3) | Only ports of at least this rated power, kW.
+scope_funded_only | BOOLEAN | Only ports with funding.
+scope_dc_only | BOOLEAN | Only DC ports.
+""",
+    ),
+    _table(
+        "registry",
+        "business_case",
+        "One row is one month of a site's business plan, from business_cases.csv.",
+        _LINEAGE
+        + f"""
+site_id | VARCHAR | Site.
+month | DATE | First day of the month.
+planned_revenue | {_MONEY} | Planned revenue, in `currency`.
+planned_cost | {_MONEY} | Planned cost, in `currency`.
+currency | VARCHAR | ISO 4217 currency.
+discount_rate | DECIMAL(18,6) | Discount rate per year, as a ratio (0.08 is 8 %).
+horizon_years | DECIMAL(18,6) | Years looked at.
+""",
+    ),
+    _table(
+        "registry",
+        "access",
+        "One row is one role of one person, from access.csv.",
+        _LINEAGE
+        + """
+email | VARCHAR | Pseudonym of the person's e-mail address.
+role | VARCHAR | owner, operator, emsp, analyst or admin.
+scope_id | VARCHAR | Owner, operator or EMSP whose rows may be seen; null for analyst and admin.
+""",
+    ),
+    _table(
+        "registry",
+        "fx_rate",
+        "One row is one exchange rate of one day, from fx_rates.csv.",
+        _LINEAGE
+        + """
+on_date | DATE | Day.
+from_currency | VARCHAR | ISO 4217 currency converted from.
+to_currency | VARCHAR | ISO 4217 currency converted to.
+rate | DECIMAL(18,9) | Units of to_currency for one unit of from_currency.
+""",
+    ),
+)
+
 QUARANTINE = _table(
     "quarantine",
     "record",
@@ -456,7 +716,7 @@ error | VARCHAR | Why the whole file could not be read, if so.
 """,
 )
 
-ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, *OCPI_TABLES, QUARANTINE, LANDED_FILE)
+ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, *OCPI_TABLES, *REGISTRY_TABLES, QUARANTINE, LANDED_FILE)
 
 
 def write_parquet(con: duckdb.DuckDBPyConnection, relation_sql: str, table: LakeTable, path: str) -> int:

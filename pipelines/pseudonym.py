@@ -1,7 +1,7 @@
 """Pseudonyms for driver tokens, contract ids and e-mail addresses, as DuckDB macros.
 
 A pseudonym is the keyed hash HMAC-SHA-256 (RFC 2104) of the value, trimmed and in upper case (OCPP and OCPI compare
-tokens case-insensitively), cut to 32 hex digits. The same token in an OCPP frame and in a CDR has the same pseudonym,
+tokens, which are ASCII, case-insensitively), cut to 32 hex digits. The same token in an OCPP frame and in a CDR has the same pseudonym,
 and without the key nobody can try tokens out against it.
 """
 
@@ -72,7 +72,7 @@ def create_macros(con: duckdb.DuckDBPyConnection, key: bytes) -> None:
             || mask_value(regexp_extract(pair, '^"[^"]*"\s*:\s*(.*)$', 1, 's'))
     """)
     con.execute(r"""
-        create or replace temp macro mask_keys(t, keys) as
+        create or replace temp macro mask_plain_keys(t, keys) as
             list_reduce(
                 list_prepend(
                     t,
@@ -82,6 +82,27 @@ def create_macros(con: duckdb.DuckDBPyConnection, key: bytes) -> None:
                 ),
                 lambda masked, pair: replace(masked, pair, mask_pair(pair))
             )
+    """)
+    # JSON inside a JSON string (a frame inside a record, DataTransfer data): the quotes have backslashes before them
+    con.execute(r"""
+        create or replace temp macro mask_escaped_pair(pair) as
+            regexp_extract(pair, '^(.*")[^"\\]+[\\"]?$', 1, 's')
+            || pseudonym(regexp_extract(pair, '([^"\\]+)[\\"]?$', 1))
+            || regexp_extract(pair, '([\\"]?)$', 1)
+    """)
+    con.execute(r"""
+        create or replace temp macro mask_keys(t, keys) as
+            case when contains(t, '\"') then
+                list_reduce(
+                    list_prepend(
+                        mask_plain_keys(t, keys),
+                        list_distinct(regexp_extract_all(
+                            t, '\\+"(?:' || keys || ')\\+"\s*:\s*\\+"[^"\\]+(?:[\\"]|$)'
+                        ))
+                    ),
+                    lambda masked, pair: replace(masked, pair, mask_escaped_pair(pair))
+                )
+            else mask_plain_keys(t, keys) end
     """)
     con.execute(r"""
         create or replace temp macro mask_emails(t) as

@@ -4,6 +4,7 @@ Every setting is an environment variable that begins with ``CHARGEHOUSE_``; the 
 made from the descriptions below.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -44,3 +45,13 @@ def get_settings() -> Settings:
 def project_root() -> Path:
     """Return the folder that holds ``dbt/`` and ``dashboards/``: the checkout this package runs from."""
     return Path(__file__).resolve().parent.parent
+
+
+def export_to_children(**variables: str) -> None:
+    """Set environment variables for this process and the ones it starts (dbt, Dagster, Streamlit)."""
+    os.environ.update(variables)
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment with some variables set, to hand to one child process."""
+    return {**os.environ, **variables}

@@ -121,6 +121,7 @@ def decode_file(path: Path, *, writer: LakeWriter, relative_path: str, default_t
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     """Create what lives as long as one file."""
     con.execute("set TimeZone = 'UTC'")
+    con.execute("set preserve_insertion_order = false")  # rows carry their line number; order costs a core
     con.execute("create or replace temp table station_protocol (station_id varchar, protocol varchar)")
 
 
@@ -147,7 +148,7 @@ def _decode_chunk(
     _infer_sides(con, state)
     _infer_offset(con, state)
     con.execute(
-        f"create or replace temp table record as {_record_sql(state)}",
+        f"create or replace temp table record as {_record_sql(con, state)}",
         {
             "log_source": state.log_source,
             "log_format": state.log_format.name,
@@ -295,9 +296,35 @@ def _infer_offset(con: duckdb.DuckDBPyConnection, state: _LogState) -> None:
         state.offset_s = row[0]
 
 
-def _record_sql(state: _LogState) -> str:
-    """SQL of the chunk's records with UTC time, direction and identity."""
+def _record_sql(con: duckdb.DuckDBPyConnection, state: _LogState) -> str:
+    """SQL of the chunk's records with UTC time, direction and identity.
+
+    Two windows over all lines are left out where the log makes them needless: results take their direction from their
+    call only if the log names none, and a line without a time takes the last one before it only if there are such lines.
+    """
+    lacks_side, lacks_time = con.execute(
+        "select coalesce(bool_or(side is null and kind = 'frame'), false), "
+        "coalesce(bool_or(received_at is null and received_local is null), false) from raw_record where problem is null"
+    ).fetchone() or (True, True)
     station_side = state.received_from_station or "in"
+    direction_of_call = """
+        case
+            when message_type in (3, 4, 5) then
+                case last_value(case when message_type in (2, 6) then known_direction end ignore nulls)
+                    over (
+                        partition by station_id, message_id order by line_number
+                        rows between unbounded preceding and 1 preceding
+                    )
+                    when 'from_station' then 'to_station'
+                    when 'to_station' then 'from_station'
+                end
+        end
+    """
+    time_before = """
+        last_value(coalesce(logged_at, told_at) ignore nulls) over (
+            order by line_number rows between unbounded preceding and current row
+        )
+    """
     return f"""
         with timed as (
             select
@@ -336,31 +363,15 @@ def _record_sql(state: _LogState) -> str:
         ordered as (
             select
                 * exclude (known_direction),
-                coalesce(
-                    known_direction,
-                    case
-                        when message_type in (3, 4, 5) then
-                            case last_value(case when message_type in (2, 6) then known_direction end ignore nulls)
-                                over (
-                                    partition by station_id, message_id order by line_number
-                                    rows between unbounded preceding and 1 preceding
-                                )
-                                when 'from_station' then 'to_station'
-                                when 'to_station' then 'from_station'
-                            end
-                    end,
-                    'unknown'
-                ) as direction,
-                last_value(coalesce(logged_at, told_at) ignore nulls) over (
-                    order by line_number rows between unbounded preceding and current row
-                ) as carried_at,
+                coalesce(known_direction, {direction_of_call if lacks_side else "null"}, 'unknown') as direction,
+                {time_before if lacks_time else "logged_at"} as carried_at,
             from timed
         ),
         dated as (
             select
                 * exclude (logged_at, told_at, carried_at, received_local),
-                date_trunc(
-                    'millisecond', coalesce(logged_at, carried_at, cast($last_known_at as timestamptz))
+                make_timestamptz(
+                    epoch_ms(coalesce(logged_at, carried_at, cast($last_known_at as timestamptz))) * 1000
                 ) as received_at,
                 case
                     when logged_at is not null then logged_quality

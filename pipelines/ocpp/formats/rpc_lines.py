@@ -40,9 +40,9 @@ FORMAT = LogFormat(
                 ) as iso,
                 case
                     when regexp_full_match(part.stamp, '\d{10}(?:\.\d+)?')
-                        then try_cast(try_cast(part.stamp as decimal(18, 6)) * 1000000 as bigint)
+                        then try_cast(try_cast(part.stamp as decimal(38, 6)) * 1000000 as bigint)
                     when regexp_full_match(part.stamp, '\d{13}(?:\.\d+)?')
-                        then try_cast(try_cast(part.stamp as decimal(18, 3)) * 1000 as bigint)
+                        then try_cast(try_cast(part.stamp as decimal(38, 3)) * 1000 as bigint)
                 end as unix_us,
             from parts
         )

@@ -1,0 +1,235 @@
+"""Landing -> lake: find what is new, decode each file once, and write the index of what landed.
+
+Each kind of delivery (logs, OCPI objects, registry) has its own decoder; what they share, the commit protocol of
+:mod:`pipelines.home`, is here.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import md5
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.home import (
+    Commit,
+    FileCounts,
+    Home,
+    LakeWriter,
+    content_hash,
+    read_commits,
+    remove_uncommitted,
+    replacing,
+)
+from pipelines.lake import LANDED_FILE, write_parquet
+from pipelines.ocpi.decode import decode_file as decode_ocpi
+from pipelines.ocpp.decode import decode_file as decode_ocpp
+from pipelines.pseudonym import create_macros
+from pipelines.registry.read import decode_file as decode_registry
+from pipelines.settings import Settings
+
+KINDS = ("ocpp", "ocpi", "registry")
+
+
+@dataclass(frozen=True, slots=True)
+class LandedPath:
+    """One path in the landing folder with the content seen there."""
+
+    path: str  # below landing/
+    kind: str
+    source_id: str
+    size_bytes: int
+    modified_ns: int
+    first_seen_at: str
+    current_since: str
+
+    @property
+    def record_name(self) -> str:
+        """File name of its path record: one per path and content."""
+        return f"{md5(self.path.encode(), usedforsecurity=False).hexdigest()}-{self.source_id}.json"
+
+
+@dataclass(slots=True)
+class IngestResult:
+    """What one ingest of one kind did."""
+
+    kind: str
+    files_new: int = 0
+    files_known: int = 0
+    bytes_new: int = 0
+    counts: FileCounts = field(default_factory=FileCounts)
+    unreadable: list[str] = field(default_factory=list)  # "path: why", of files that are wholly or partly unreadable
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def has_change(self) -> bool:
+        """Whether the lake differs from before."""
+        return self.files_new > 0
+
+
+def landing_files(home: Home, kind: str) -> Iterator[Path]:
+    """Yield the delivered files of a kind in a fixed order; hidden and half-copied (``.part``, ``.tmp``) ones are left."""
+    root = home.landing / kind
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            if path.suffix in (".part", ".tmp", ".crdownload", ".toml", ".md"):
+                continue
+            yield path
+
+
+def read_landed(home: Home) -> list[LandedPath]:
+    """Return all path records, oldest content of a path first."""
+    records = [LandedPath(**json.loads(path.read_text())) for path in home.landed.glob("*.json")]
+    return sorted(records, key=lambda record: (record.path, record.current_since, record.source_id))
+
+
+def current_landed(home: Home) -> dict[str, LandedPath]:
+    """Return per path the record of the content last seen there."""
+    return {record.path: record for record in read_landed(home)}
+
+
+def _write_landed(home: Home, record: LandedPath) -> None:
+    with replacing(home.landed / record.record_name) as temporary:
+        temporary.write_text(json.dumps(asdict(record)))
+
+
+def has_new_files(home: Home) -> bool:
+    """Tell cheaply (sizes and times only) whether any landed file differs from what was met before."""
+    known = current_landed(home)
+    for kind in KINDS:
+        for path in landing_files(home, kind):
+            record = known.get(str(path.relative_to(home.landing)))
+            status = path.stat()
+            if record is None or (record.size_bytes, record.modified_ns) != (status.st_size, status.st_mtime_ns):
+                return True
+    return False
+
+
+def ingest(
+    home: Home, settings: Settings, kind: str, *, on_file: Callable[[str, int, int], None] | None = None
+) -> IngestResult:
+    """Decode everything new of one kind.
+
+    A file whose content is known under another path is noted and loads nothing. A file that changes while it is read
+    is left for the next run.
+
+    Args:
+        home: The home folder; must be prepared.
+        settings: Settings, for the pseudonym key, time zone and DuckDB's limits.
+        kind: ``ocpp``, ``ocpi`` or ``registry``.
+        on_file: Called before each new file with its path, its bytes and the number of files met so far.
+
+    Returns:
+        Counts over all new files.
+    """
+    result = IngestResult(kind)
+    commits = read_commits(home)
+    known = current_landed(home)
+    key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
+    for number, path in enumerate(landing_files(home, kind), start=1):
+        relative = str(path.relative_to(home.landing))
+        status = path.stat()
+        record = known.get(relative)
+        if record and (record.size_bytes, record.modified_ns) == (status.st_size, status.st_mtime_ns):
+            if record.source_id in commits:
+                result.files_known += 1
+                continue
+        if on_file:
+            on_file(relative, status.st_size, number)
+        source_id = content_hash(path)
+        now = datetime.now(UTC).isoformat()
+        if source_id not in commits:
+            commit = _decode(home, settings, key, path, Commit(source_id, relative, kind, status.st_size, now), result)
+            if (path.stat().st_size, path.stat().st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+                result.warnings.append(f"{relative}: changed while it was read; left for the next run")
+                continue
+            commits[source_id] = commit.commit()
+            record_counts = commit.record.counts
+            result.bytes_new += status.st_size
+            if commit.record.error:
+                result.unreadable.append(f"{relative}: {commit.record.error}")
+        else:
+            total = commits[source_id].counts.read
+            record_counts = FileCounts(read=total, duplicate=total)
+        result.files_new += 1
+        for name in ("read", "loaded", "duplicate", "quarantined"):
+            setattr(result.counts, name, getattr(result.counts, name) + getattr(record_counts, name))
+        first_seen = record.first_seen_at if record and record.source_id == source_id else now
+        _write_landed(
+            home, LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now)
+        )
+    return result
+
+
+def _decode(
+    home: Home, settings: Settings, key: bytes, path: Path, commit: Commit, result: IngestResult
+) -> LakeWriter:
+    """Run the kind's decoder on one file, on a connection of its own."""
+    with duckdb.connect() as con:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute(f"set threads = {settings.threads}")
+        if settings.memory_limit:
+            con.execute("set memory_limit = $1", [settings.memory_limit])
+        create_macros(con, key)
+        writer = LakeWriter(home, con, commit)
+        if commit.kind == "ocpp":
+            below = str(path.relative_to(home.landing / "ocpp"))
+            commit.counts = decode_ocpp(
+                path, writer=writer, relative_path=below, default_time_zone=settings.default_time_zone
+            )
+        elif commit.kind == "ocpi":
+            commit.counts = decode_ocpi(path, writer=writer)
+        else:
+            outcome = decode_registry(path, writer=writer, default_time_zone=settings.default_time_zone)
+            commit.counts = outcome.counts
+            result.warnings += [f"{commit.path}: {warning}" for warning in outcome.warnings]
+    return writer
+
+
+def write_index(home: Home) -> int:
+    """Write ``meta/landed_file`` from the commit and path records; returns its rows."""
+    commits = read_commits(home)
+    current = {(record.path, record.source_id) for record in current_landed(home).values()}
+    rows = []
+    for record in read_landed(home):
+        commit = commits[record.source_id]
+        is_first = commit.path == record.path
+        counts = commit.counts if is_first else FileCounts(read=commit.counts.read, duplicate=commit.counts.read)
+        rows.append(
+            {
+                "source_id": record.source_id,
+                "path": record.path,
+                "kind": record.kind,
+                "table_name": commit.table_name,
+                "log_format": commit.log_format,
+                "peer": commit.peer,
+                "log_source": commit.log_source,
+                "size_bytes": record.size_bytes,
+                "first_seen_at": record.first_seen_at,
+                "is_current": (record.path, record.source_id) in current,
+                "is_first_path": is_first,
+                "records_read": counts.read,
+                "records_loaded": counts.loaded,
+                "records_duplicate": counts.duplicate,
+                "records_quarantined": counts.quarantined,
+                "error": commit.error if is_first else None,
+            }
+        )
+    target = home.table_folder(LANDED_FILE) / "landed_file.parquet"
+    if not rows:
+        return 0
+    schema = pa.schema([(name, pa.string()) for name in LANDED_FILE.column_names])
+    columns = {name: [None if row[name] is None else str(row[name]) for row in rows] for name in schema.names}
+    with duckdb.connect() as con, replacing(target) as temporary:
+        con.register("landed", pa.table(columns, schema=schema))
+        write_parquet(con, "select * from landed", LANDED_FILE, str(temporary))
+    return len(rows)
+
+
+def clean(home: Home) -> list[str]:
+    """Remove what a run that died left half-written; returns the names of the files removed."""
+    return remove_uncommitted(home, read_commits(home))

@@ -1,0 +1,181 @@
+"""Run the job from the command line: Dagster in this process, progress for people, one summary at the end."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines import runs
+from pipelines.home import Home
+from pipelines.settings import child_environment, export_to_children
+
+_DAGSTER_YAML = """\
+# Written by chargehouse. Nothing is sent anywhere.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+"""
+
+
+def prepare_dagster(home: Home) -> Path:
+    """Make the home's Dagster folder, with telemetry off, and return it."""
+    home.prepare()
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    configuration = home.dagster / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(_DAGSTER_YAML)
+    export_to_children(
+        CHARGEHOUSE_HOME=str(home.root.resolve()),
+        DAGSTER_HOME=str(home.dagster.resolve()),
+        DAGSTER_DISABLE_TELEMETRY="yes",
+    )
+    return home.dagster
+
+
+class _Progress(threading.Thread):
+    """Shows what the run says it is doing: a spinner on a terminal, a line per stage otherwise."""
+
+    def __init__(self, home: Home, console: Console) -> None:
+        super().__init__(daemon=True)
+        self._home = home
+        self._console = console
+        self._stop = threading.Event()
+        self._started = runs.now()
+
+    def _newest(self) -> tuple[str, str] | None:
+        files = sorted(self._home.runs.glob("*/progress.json"))
+        if not files:
+            return None
+        try:
+            data = json.loads(files[-1].read_text())
+        except (OSError, ValueError):  # being replaced at this moment
+            return None
+        return (data["stage"], data["detail"]) if data["at"] >= self._started else None
+
+    def run(self) -> None:
+        shown = None
+        status = self._console.status("starting") if self._console.is_terminal else None
+        if status:
+            status.start()
+        while not self._stop.wait(0.2):
+            newest = self._newest()
+            if newest is None or newest == shown:
+                continue
+            if status:
+                status.update(" ".join(newest))
+            elif shown is None or newest[0] != shown[0]:
+                self._console.print(newest[0])
+            shown = newest
+        if status:
+            status.stop()
+
+    def end(self) -> None:
+        self._stop.set()
+        self.join()
+
+
+def run_job(home: Home, *, full_refresh: bool, is_verbose: bool) -> runs.RunRecord:
+    """Execute the daily job on a home and print its summary.
+
+    Args:
+        home: The home folder.
+        full_refresh: Decode and build everything anew.
+        is_verbose: Show Dagster's own log.
+
+    Returns:
+        The run's record; its status is ``published``, ``unchanged`` or ``failed``.
+
+    Raises:
+        HomeBusyError: Another run works on this home.
+        RuntimeError: The dbt project does not parse.
+    """
+    with runs.only_run(home):
+        pass  # say so before the slow imports
+    prepare_dagster(home)
+    console = Console(stderr=True, highlight=False)
+    progress = _Progress(home, console)
+    progress.start()
+    try:
+        import dagster as dg  # noqa: PLC0415
+
+        from pipelines.definitions import JOB, build_definitions  # noqa: PLC0415
+
+        if not is_verbose:
+            logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        instance = dg.DagsterInstance.get()
+        job = build_definitions(home).resolve_job_def(JOB)
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config=dg.RunConfig(
+                ops={"landing__files": {"config": {"full_refresh": full_refresh}}},
+                loggers={"console": {"config": {"log_level": "INFO" if is_verbose else "CRITICAL"}}},
+            ),
+        )
+    finally:
+        progress.end()
+    found = sorted(home.runs.glob(f"*-{result.run_id[:8]}"))
+    if not found:
+        failure = next((event.message for event in result.all_events if event.is_failure), "Dagster could not start it")
+        return runs.RunRecord("", runs.now(), "", status="failed", failure=failure)
+    record = runs.read_run(home, found[-1].name)
+    if record.status == "running":
+        record.status = "failed"
+        record.failure = _why(home, record, result)
+        runs.finish(home, record)
+    _print_summary(record, home)
+    return record
+
+
+def _why(home: Home, record: runs.RunRecord, result: object) -> str:
+    """Say in one line why a run ended without publishing."""
+    blocked = [check for check in runs.read_checks(home, record.run_id) if check.is_blocking and not check.passed]
+    if blocked:
+        first = blocked[0]
+        return (
+            f"{len(blocked)} blocking check(s), first {first.table_name}: {first.check_name} "
+            f"({first.observed}; rows: {first.failing_sample}); the version published before stays"
+        )
+    events = getattr(result, "all_events", [])
+    return next((event.message.splitlines()[0] for event in events if event.is_step_failure), "an unknown step")
+
+
+def _print_summary(record: runs.RunRecord, home: Home) -> None:
+    """Print what a run did."""
+    print(f"status      {record.status}")
+    print(f"files new   {record.files_new:,}")
+    print(
+        f"records     {record.records_read:,} read = {record.records_loaded:,} loaded + "
+        f"{record.records_duplicate:,} duplicate + {record.records_quarantined:,} quarantined"
+    )
+    print(f"models      {record.models_built:,}")
+    print(f"checks      {record.checks_passed:,} passed, {record.checks_warned:,} warned")
+    print(f"seconds     {record.seconds}")
+    for line in (*record.unreadable, *record.warnings)[:20]:
+        print(f"note        {line}")
+    if record.records_quarantined:
+        print(
+            "quarantine  chargehouse sql "
+            "\"select path, line_number, reason, expected from lake.quarantine_record\""
+        )
+    if record.status in ("published", "unchanged"):
+        print(f"warehouse   {home.published}")
+
+
+def orchestrate(home: Home, port: int) -> int:
+    """Run Dagster's web UI and daemon on a home until interrupted; returns the exit code."""
+    prepare_dagster(home)
+    return subprocess.call(
+        [sys.executable, "-m", "dagster", "dev", "--module-name", "pipelines.definitions", "--host", "127.0.0.1",
+         "--port", str(port)],
+        cwd=Path(__file__).resolve().parent.parent,
+        env=child_environment(),
+    )  # fmt: skip
