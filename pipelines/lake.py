@@ -172,7 +172,7 @@ reservation_id | BIGINT | Reservation the transaction consumed.
         "One row is one sampled value of MeterValues, StopTransaction.transactionData or TransactionEvent.meterValue.",
         _OCPP_LINEAGE
         + """
-sample_number | INTEGER | Position of the sample in its frame, from 1.
+sample_number | INTEGER | Position of the sample in its frame: 1000 x (reading - 1) + sample, both from 1.
 action | VARCHAR | Action that carried it: MeterValues, StopTransaction or TransactionEvent.
 transaction_id | VARCHAR | Transaction the sample belongs to, where the message says so.
 evse_id | INTEGER | EVSE (2.x).

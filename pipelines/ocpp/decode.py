@@ -181,7 +181,11 @@ def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int | str | None:
 
 def _raw_record_sql(log_format: LogFormat, has_bad_text: bool) -> str:
     """SQL of the chunk's records with the elements of their frames, noise left out."""
-    bad_text = "when contains(line, chr(65533)) then 'bad_text'" if has_bad_text else ""
+    bad_text = (
+        "when line_number in (select line_number from chunk where contains(line, chr(65533))) then 'bad_text'"
+        if has_bad_text
+        else ""
+    )
     return f"""
         with records as ({log_format.records_sql}),
         unpacked as (
@@ -209,7 +213,6 @@ def _raw_record_sql(log_format: LogFormat, has_bad_text: bool) -> str:
         )
         select
             line_number,
-            line,
             kind,
             received_at,
             received_local,
@@ -217,7 +220,8 @@ def _raw_record_sql(log_format: LogFormat, has_bad_text: bool) -> str:
             connection_id,
             side,
             protocol,
-            frame,
+            -- the text itself is not carried on: it would be copied by every step
+            md5(frame) as frame_md5,
             close_code,
             try_cast(type_text as tinyint) as message_type,
             message_id,
@@ -393,7 +397,7 @@ def _record_sql(con: duckdb.DuckDBPyConnection, state: _LogState) -> str:
                     else cast(epoch_us(received_at) as varchar)
                 end,
                 direction,
-                coalesce(frame, kind || coalesce(' ' || connection_id, ''))
+                coalesce(frame_md5, kind || coalesce(' ' || connection_id, ''))
             )) as frame_id,
         from dated
     """
@@ -448,7 +452,7 @@ def _quarantine_sql(too_long: tuple[int, ...]) -> str:
     )
     return f"""
         select
-            line_number,
+            record.line_number,
             null::bigint as record_number,
             null::varchar as column_name,
             null::varchar as value,
@@ -456,6 +460,7 @@ def _quarantine_sql(too_long: tuple[int, ...]) -> str:
             case problem {expected} end as expected,
             left(mask_emails(mask_keys(left(rtrim(line, e' \\t\\r\\n'), 4000), '{keys}')), 2000) as text,
         from record
+        inner join chunk on record.line_number = chunk.line_number
         where problem is not null
         {long_lines}
     """

@@ -207,38 +207,37 @@ _METER_SQL = f"""
                 or (action = 'TransactionEvent' and contains(payload, 'meterValue'))
             )
     ),
-    lists as (
+    readings as (
         select
             * exclude (p),
             coalesce(p.transactionId, p.transactionInfo.transactionId) as transaction_id,
             coalesce(p.evseId, p.evse.id) as evse_id,
             coalesce(p.connectorId, p.evse.connectorId) as connector_id,
-            flatten(list_transform(
-                coalesce(p.meterValue, p.transactionData),
-                lambda reading: list_transform(
-                    reading.sampledValue, lambda sample: struct_pack(told_at := reading.timestamp, sample := sample)
-                )
-            )) as samples,
+            unnest(coalesce(p.meterValue, p.transactionData)) as reading,
+            generate_subscripts(coalesce(p.meterValue, p.transactionData), 1) as reading_number,
         from payloads
     ),
     samples as (
         select
-            * exclude (samples),
-            unnest(samples) as s,
-            generate_subscripts(samples, 1) as sample_number,
-        from lists
+            * exclude (reading),
+            reading.timestamp as told_at,
+            unnest(reading.sampledValue) as s,
+            generate_subscripts(reading.sampledValue, 1) as number_in_reading,
+        from readings
     ),
     fields as (
         select
-            * exclude (s),
-            try_cast(s.told_at as timestamptz) as sampled_at,
-            coalesce(s.sample.measurand, 'Energy.Active.Import.Register') as measurand,
-            s.sample.phase as phase,
-            coalesce(s.sample.location, 'Outlet') as location,
-            coalesce(s.sample.context, 'Sample.Periodic') as context,
-            coalesce(s.sample.unitOfMeasure.unit, s.sample.unit) as sent_unit,
-            coalesce(s.sample.unitOfMeasure.multiplier, 0) as multiplier,
-            s.sample.value as raw_value,
+            * exclude (s, told_at, reading_number, number_in_reading),
+            -- no reading has 1,000 samples: 2.1 knows some 60 measurands of up to 10 phases, used a few at a time
+            (reading_number - 1) * 1000 + number_in_reading as sample_number,
+            try_cast(told_at as timestamptz) as sampled_at,
+            coalesce(s.measurand, 'Energy.Active.Import.Register') as measurand,
+            s.phase as phase,
+            coalesce(s.location, 'Outlet') as location,
+            coalesce(s.context, 'Sample.Periodic') as context,
+            coalesce(s.unitOfMeasure.unit, s.unit) as sent_unit,
+            coalesce(s.unitOfMeasure.multiplier, 0) as multiplier,
+            s.value as raw_value,
         from samples
     ),
     units as (
@@ -257,7 +256,6 @@ _METER_SQL = f"""
                     when measurand = 'SoC' then 'Percent'
                 end
             ) as unit_text,
-            try_cast(trim(raw_value) as decimal(24, 6)) as number,
         from fields
     )
     select
@@ -274,12 +272,15 @@ _METER_SQL = f"""
         context,
         case unit_text when 'kWh' then 'Wh' when 'kW' then 'W' when 'kvarh' then 'varh' when 'kvar' then 'var'
             when 'kVA' then 'VA' when 'kVAh' then 'VAh' when 'Celcius' then 'Celsius' else unit_text end as unit,
+        -- the exponent does the conversion while the text is read: exact, and far quicker than arithmetic on wide decimals
         try_cast(
-            case
-                when multiplier <> 0 then cast(cast(number as double) * pow(10, multiplier) as decimal(24, 6))
-                else number
-            end * case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 1000 else 1 end
-            as decimal(18, 4)
+            trim(raw_value) || case
+                when multiplier + (case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 3 else 0 end) = 0
+                    then ''
+                else 'e' || (
+                    multiplier + (case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 3 else 0 end)
+                )
+            end as decimal(18, 4)
         ) as value,
         raw_value,
     from units

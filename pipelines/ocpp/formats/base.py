@@ -11,7 +11,6 @@ class LogFormat:
 
     ======================  ===============================================================================
     line_number             line the record begins on
-    line                    the record's text, for quarantine
     kind                    ``frame``, ``connect``, ``disconnect``, ``noise`` (a line of the log that carries
                             no record: not counted), or null: nothing this format knows
     received_at             TIMESTAMPTZ where the line names an instant, else null

@@ -58,7 +58,6 @@ FORMAT = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when trim(line, e' \t\r\n') = '' then 'noise'
                 when origin = 'SYS' and frame = '' then

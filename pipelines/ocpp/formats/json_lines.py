@@ -36,7 +36,6 @@ NATIVE = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when trim(line, e' \t\r\n') = '' then 'noise'
                 when event_type = '2' then 'frame'
@@ -93,7 +92,6 @@ RECORDER = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when trim(line, e' \t\r\n') = '' then 'noise'
                 when event in ('connect', 'disconnect') then event

@@ -46,7 +46,6 @@ FORMAT = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when has_frame then 'frame'
                 when text = '' then 'noise'

@@ -33,7 +33,6 @@ FORMAT = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when part.tag in ('msg-in', 'msg-out') then 'frame'
                 when part.tag <> '' then 'noise'

@@ -48,7 +48,6 @@ FORMAT = LogFormat(
         )
         select
             line_number,
-            line,
             case
                 when text = '' or starts_with(text, '#') then 'noise'
                 when frame <> '' then 'frame'
