@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipelines import ingest, runs
 from pipelines.defs.checks import lake_expectations
-from pipelines.defs.lake import LAKE_ASSETS, landing_files, lake_index
+from pipelines.defs.lake import lake_tables, landing_files
 from pipelines.defs.models import model_assets
 from pipelines.defs.publishing import published_asset
 from pipelines.defs.resources import HomeResource, dbt_resource
@@ -73,7 +73,7 @@ def build_definitions(home: Home) -> dg.Definitions:
         return dg.RunRequest(run_key=f"landed-{newest}")
 
     return dg.Definitions(
-        assets=[landing_files, *LAKE_ASSETS, lake_index, models, published],
+        assets=[landing_files, lake_tables, models, published],
         asset_checks=[lake_expectations],
         jobs=[job],
         schedules=[schedule],

@@ -47,8 +47,8 @@ class _Progress(threading.Thread):
         super().__init__(daemon=True)
         self._home = home
         self._console = console
-        self._stop = threading.Event()
-        self._started = runs.now()
+        self._ended = threading.Event()
+        self._begun_at = runs.now()
 
     def _newest(self) -> tuple[str, str] | None:
         files = sorted(self._home.runs.glob("*/progress.json"))
@@ -58,14 +58,14 @@ class _Progress(threading.Thread):
             data = json.loads(files[-1].read_text())
         except (OSError, ValueError):  # being replaced at this moment
             return None
-        return (data["stage"], data["detail"]) if data["at"] >= self._started else None
+        return (data["stage"], data["detail"]) if data["at"] >= self._begun_at else None
 
     def run(self) -> None:
         shown = None
         status = self._console.status("starting") if self._console.is_terminal else None
         if status:
             status.start()
-        while not self._stop.wait(0.2):
+        while not self._ended.wait(0.2):
             newest = self._newest()
             if newest is None or newest == shown:
                 continue
@@ -78,7 +78,7 @@ class _Progress(threading.Thread):
             status.stop()
 
     def end(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

@@ -8,8 +8,6 @@ from pipelines import runs
 from pipelines.defs.resources import HomeResource
 from pipelines.lake import ALL_TABLES
 
-CHECKED_TABLES = list(ALL_TABLES)
-
 
 @dg.multi_asset_check(
     name="lake_expectations",
@@ -20,20 +18,18 @@ CHECKED_TABLES = list(ALL_TABLES)
             blocking=True,
             description=f"The expectations on {table.key}: see docs/quality.md.",
         )
-        for table in CHECKED_TABLES
+        for table in ALL_TABLES
     ],
 )
-def lake_expectations(
-    context: dg.AssetCheckExecutionContext, home: HomeResource
-) -> Iterator[dg.AssetCheckResult]:
-    """Run the suites once over the whole lake; one result per table, naming the rows that fail."""
+def lake_expectations(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+    """Run the suites over the whole lake; one result per table, naming the rows that fail."""
     from pipelines.quality.run import run_suites  # noqa: PLC0415  (Great Expectations takes 10 s to import)
 
-    run_id = home.run_id(context.run_id)
+    run_id = home.run_id(context.run.run_id)
     runs.say(home.home, run_id, "check the lake", "")
-    results = run_suites(home.home, tables=None)
+    results = run_suites(home.home)
     runs.write_checks(home.home, run_id, "lake", results)
-    for table in CHECKED_TABLES:
+    for table in ALL_TABLES:
         own = [result for result in results if result.table_name == table.key]
         failed = [result for result in own if not result.passed]
         is_blocked = any(result.is_blocking for result in failed)

@@ -8,7 +8,7 @@ import dagster as dg
 from pipelines import ingest, runs
 from pipelines.defs.resources import HomeResource
 from pipelines.home import remove_lake
-from pipelines.lake import ALL_TABLES, LANDED_FILE, QUARANTINE, LakeTable
+from pipelines.lake import ALL_TABLES, LANDED_FILE, QUARANTINE
 
 LANDING = dg.AssetKey(["landing", "files"])
 
@@ -53,57 +53,40 @@ def landing_files(context: dg.AssetExecutionContext, config: RunConfig, home: Ho
     yield dg.Output(None, metadata={"files": files, "run_id": record.run_id})
 
 
-def _specs(tables: list[LakeTable], deps: list[dg.AssetKey]) -> list[dg.AssetSpec]:
-    return [
+@dg.multi_asset(
+    name="lake",
+    specs=[
         dg.AssetSpec(
             [table.domain, table.name],
-            deps=deps,
+            deps=[LANDING],
             description=table.row,
             group_name=f"lake_{table.domain}",
             kinds={"parquet"},
         )
-        for table in tables
-    ]
+        for table in ALL_TABLES
+    ],
+)
+def lake_tables(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
+    """Decode everything new, kind by kind, then say what became of every landed file."""
+    run_id = home.run_id(context.run_id)
+    for kind in ingest.KINDS:
 
-
-def _ingest_assets(kind: str) -> dg.AssetsDefinition:
-    tables = [table for table in ALL_TABLES if table.domain == kind]
-
-    @dg.multi_asset(name=f"{kind}_lake", specs=_specs(tables, [LANDING]))
-    def decode(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
-        run_id = home.run_id(context.run_id)
-
-        def say(path: str, size: int, number: int) -> None:
-            context.log.info(f"decoding {path} ({size:,} bytes)")
+        def say(path: str, size: int, number: int, kind: str = kind) -> None:
+            context.log.info(f"decoding {path}: {size:,} bytes, file {number}")
             runs.say(home.home, run_id, f"decode {kind}", path)
 
         result = ingest.ingest(home.home, home.settings, kind, on_file=say)
         for warning in (*result.warnings, *result.unreadable):
             context.log.warning(warning)
         runs.add_ingest(home.home, run_id, result)
-        for table in tables:
-            yield dg.MaterializeResult(
-                asset_key=[table.domain, table.name],
-                metadata={"files_new": result.files_new, **asdict(result.counts)},
-            )
-
-    return decode
-
-
-LAKE_ASSETS = [_ingest_assets(kind) for kind in ingest.KINDS]
-
-
-@dg.multi_asset(
-    name="lake_index",
-    specs=_specs(
-        [QUARANTINE, LANDED_FILE],
-        [dg.AssetKey([table.domain, table.name]) for table in ALL_TABLES if table.domain in ingest.KINDS],
-    ),
-)
-def lake_index(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
-    """Say what became of every landed file."""
+        for table in ALL_TABLES:
+            if table.domain == kind:
+                yield dg.MaterializeResult(
+                    asset_key=[table.domain, table.name],
+                    metadata={"files_new": result.files_new, **asdict(result.counts)},
+                )
     files = ingest.write_index(home.home)
-    record = runs.read_run(home.home, home.run_id(context.run_id))
+    record = runs.read_run(home.home, run_id)
     yield dg.MaterializeResult(
         asset_key=[QUARANTINE.domain, QUARANTINE.name], metadata={"records_quarantined": record.records_quarantined}
     )

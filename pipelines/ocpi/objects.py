@@ -33,9 +33,23 @@ _KEPT_TEXT_BYTES = 16_000  # of a broken record; the lake keeps less, after mask
 _CHUNK_ROWS = 2048  # rows per Arrow batch: DuckDB reads batches in parallel
 
 _QUOTE, _OPEN, _CLOSE, _NEWLINE, _SPACE = 1, 2, 3, 4, 5
-_CLASS = np.zeros(256, np.uint8)
-for _characters, _class in ((b'"', _QUOTE), (b"{[", _OPEN), (b"}]", _CLOSE), (b"\n", _NEWLINE), (b" \t\r", _SPACE)):
-    _CLASS[list(_characters)] = _class
+_CLASS = bytes.maketrans(
+    bytes(range(256)),
+    bytes(
+        _QUOTE
+        if c == '"'
+        else _OPEN
+        if c in "{["
+        else _CLOSE
+        if c in "}]"
+        else _NEWLINE
+        if c == "\n"
+        else _SPACE
+        if c in " \t\r"
+        else 0
+        for c in map(chr, range(256))
+    ),
+)
 _SEPARATOR = np.zeros(256, bool)
 _SEPARATOR[list(b" \t\r\n,\x1e")] = True  # \x1e: record separator of JSON text sequences, RFC 7464
 _BACKSLASH, _BRACE, _BRACKET = ord("\\"), ord("{"), ord("[")
@@ -128,7 +142,7 @@ class _Index:
     def __init__(self, buffer: bytes, depth: int) -> None:
         """Index ``buffer``, which begins outside of any string, ``depth`` containers deep."""
         self.data = data = np.frombuffer(buffer, np.uint8)
-        classes = _CLASS[data]
+        classes = np.frombuffer(buffer.translate(_CLASS), np.uint8)
         positions = np.flatnonzero(classes)
         kinds = classes[positions]
         quotes = positions[kinds == _QUOTE]
@@ -156,6 +170,7 @@ class _Index:
             self.brackets, self.is_open, step, after = self.brackets[:cut], self.is_open[:cut], step[:cut], after[:cut]
         self.level = np.where(self.is_open, after - step, after)  # depth of the container around the bracket's pair
         self._levels: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._pages_at: dict[int, np.ndarray] = {}
         self.pages = self._pages(buffer)
 
     def _pages(self, buffer: bytes) -> np.ndarray:
@@ -186,9 +201,10 @@ class _Index:
 
     def pages_at(self, level: int) -> np.ndarray:
         """Brackets that open ``data`` or ``items`` of an object that lies ``level`` containers deep."""
-        if not len(self.pages):
-            return _EMPTY
-        return self.pages[self.level[np.searchsorted(self.brackets, self.pages)] == level + 1]
+        if level not in self._pages_at:
+            places = np.searchsorted(self.brackets, self.pages)
+            self._pages_at[level] = self.pages[self.level[places] == level + 1]
+        return self._pages_at[level]
 
 
 def _is_escaped(data: np.ndarray, quotes: np.ndarray) -> np.ndarray:
@@ -360,13 +376,13 @@ class ObjectReader:
             return close + 1, False
         if opening is None:
             return (self._unfinished(scan, at) if scan.is_last else at), True
-        is_page = opening in index.pages_at(level - 1)
+        is_page = opening == _first(index.pages_at(level - 1), opening)
         if is_page and buffer[opening] == _BRACKET:
             passed = _Context("envelope", envelope.line, envelope.text + buffer[at:opening] + b"[]")
             self._stack = (*self._stack[:-1], passed, _Context("data"))
             return opening + 1, False
         end = _first(closes, opening)
-        if end is None and is_page and is_last:
+        if end is None and is_page and scan.is_last:
             self._stack = self._stack[:-1]  # a single object, cut off: the envelope will not go on behind it
             return opening, False
         if end is None:
@@ -419,11 +435,9 @@ class ObjectReader:
             return start
         found = self._next_object(buffer, start + 1, len(buffer))
         if found is not None:
-            scan.faults.append(
-                _Fault(start, found, "truncated_object", "an object whose brackets and quotes all close")
-            )
+            scan.faults.append(_Fault(start, found, "truncated_object", "an object whose brackets and quotes close"))
             return found
-        if is_last:
+        if scan.is_last:
             reason, expected = "truncated_object", "an object that is closed before the file ends"
             if self._damage:
                 reason, expected = self._damage.reason, f"a whole file ({self._damage.detail})"

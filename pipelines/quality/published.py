@@ -30,6 +30,7 @@ class Rule:
         is_blocking: Whether a failure keeps the version from being published.
         shows: Columns that name a failing row.
         why: What goes wrong if it does not hold.
+        is_required: Whether it fails, rather than being left out, while the table lacks its column.
     """
 
     table: str
@@ -40,6 +41,7 @@ class Rule:
     is_blocking: bool
     shows: tuple[str, ...]
     why: str
+    is_required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ def _mart(table: str, entry: Mapping[str, Any]) -> Mart:
                 is_blocking,
                 tuple(item.get("shows", key)),
                 item["why"],
+                item.get("is_required", True),
             )
         )
     return Mart(table, entry.get("is_required", True), tuple(rules))
@@ -186,10 +189,12 @@ def _table_result(mart: Mart, *, passed: bool) -> CheckResult:
 
 def _check_rules(con: duckdb.DuckDBPyConnection, mart: Mart) -> Iterable[CheckResult]:
     """Judge all rules of a table in one scan; where that fails (a column is missing), one by one."""
+    columns = {name for (name, *_) in con.execute(f"describe marts.{mart.table}").fetchall()}
+    rules = [rule for rule in mart.rules if rule.is_required or rule.column in columns]
     try:
-        counts = _count(con, mart.table, mart.rules)
+        counts = _count(con, mart.table, rules)
     except duckdb.Error:
-        for rule in mart.rules:
+        for rule in rules:
             try:
                 counts = _count(con, mart.table, [rule])
             except duckdb.Error as error:
@@ -198,7 +203,7 @@ def _check_rules(con: duckdb.DuckDBPyConnection, mart: Mart) -> Iterable[CheckRe
                 yield _judged(con, rule, *counts)
         return
     row_count, *broken = counts
-    for rule, failing_count in zip(mart.rules, broken, strict=True):
+    for rule, failing_count in zip(rules, broken, strict=True):
         yield _judged(con, rule, row_count, failing_count)
 
 
@@ -217,7 +222,9 @@ def _judged(con: duckdb.DuckDBPyConnection, rule: Rule, row_count: int, failing_
     if failing_count == 0:
         return _result(rule, f"{row_count} rows", 0, None)
     names = ", ".join(rule.shows) or "1 as row"
-    sample = _sample(con, f"select {names} from marts.{rule.table} qualify not ({rule.condition})")
+    sample = _sample(
+        con, f"select {names} from (from marts.{rule.table} select *, ({rule.condition}) as holds) where not holds"
+    )
     return _result(rule, f"{failing_count} of {row_count} rows", failing_count, sample)
 
 

@@ -93,13 +93,10 @@ def _create_views(home: Home, suites: Iterable[Suite], database: Path) -> _Lake:
         con.execute("create schema lake")
         for table in (LANDED_FILE, *(table for table in ALL_TABLES if table is not LANDED_FILE)):
             files = home.table_glob(table).replace("'", "''")
-            current = (
-                "" if table.domain != "registry" else f"semi join (from {landed} where is_current) using (source_id)"
-            )
-            con.execute(
-                f"create view lake.{_view(table)} as "
-                f"select * from read_parquet('{files}', union_by_name = true) {current}"
-            )
+            is_current = f"source_id in (select source_id from {landed} where is_current and source_id is not null)"
+            where = f"where source_id is null or {is_current}" if table.domain == "registry" else ""
+            rows = f"select * from read_parquet('{files}', union_by_name = true)"
+            con.execute(f"create view lake.{_view(table)} as {rows} {where}")
         row_counts = {}
         for suite in suites:
             name = _view(suite.table)

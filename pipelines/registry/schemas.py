@@ -261,7 +261,7 @@ COUNTRY = Kind("unknown_country", "an ISO 3166 country code of two letters such 
 TIME_ZONE = Kind(
     "unknown_time_zone",
     "an IANA time zone such as Europe/Amsterdam",
-    _one_of_later(available_timezones),
+    _one_of_later(lambda: available_timezones() - {"localtime", "Factory", "posixrules"}),
 )
 EMAIL = Kind(
     "bad_email",

@@ -1,11 +1,13 @@
 """The network that is simulated: who owns, who operates, which sites, stations, ports and connectors there are.
 
-Everything here is small (one row a station or connector) and made from the templates below; names are invented.
+Everything here is small (one row a station or connector) and made from the templates in ``templates/``; names are
+invented.
 """
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, fields
 from datetime import date
-from zoneinfo import ZoneInfo
+from importlib.resources import files
 
 import numpy as np
 
@@ -121,24 +123,8 @@ class SiteTemplate:
     latitude: str
     longitude: str
     grid_kw: int
-    quality: float = 1.0
-    funding: str = ""
-
-
-# Order matters: small networks take the first ones.
-SITES = (
-    SiteTemplate("BER", "Berlin Kiezladen", "city", 0, 0, "Europe/Berlin", "DE", "DEU", "EUR", "Berlin", "10115", "52.5320", "13.3849", 120),
-    SiteTemplate("CHI", "Interstate 55 Travel Stop", "highway", 2, 2, "America/Chicago", "US", "USA", "USD", "Bolingbrook", "60440", "41.6986", "-88.0684", 900, funding="NEVI"),
-    SiteTemplate("LON", "Rivergate Shopping Park", "retail", 1, 1, "Europe/London", "GB", "GBR", "GBP", "London", "SE10 0DX", "51.4934", "0.0098", 400),
-    SiteTemplate("HAM", "Hamburg Hafencity Arbeitsplatz", "workplace", 0, 0, "Europe/Berlin", "DE", "DEU", "EUR", "Hamburg", "20457", "53.5413", "9.9984", 150),
-    SiteTemplate("MAN", "M62 Moorland Services", "highway", 1, 1, "Europe/London", "GB", "GBR", "GBP", "Manchester", "M1 1AE", "53.4808", "-2.2426", 1200),
-    SiteTemplate("DAL", "Galleria Parking Dallas", "retail", 2, 2, "America/Chicago", "US", "USA", "USD", "Dallas", "75240", "32.9306", "-96.8200", 500),
-    SiteTemplate("MUC", "Raststaette Isartal", "highway", 0, 3, "Europe/Berlin", "DE", "DEU", "EUR", "Muenchen", "81379", "48.0930", "11.5420", 1000, quality=5.0),
-    SiteTemplate("YYT", "Harbourside St. John's", "city", 2, 2, "America/St_Johns", "CA", "CAN", "CAD", "St. John's", "A1C 1A1", "47.5615", "-52.7126", 120),
-    SiteTemplate("LEJ", "Leipzig Suedvorstadt", "city", 0, 3, "Europe/Berlin", "DE", "DEU", "EUR", "Leipzig", "04275", "51.3190", "12.3740", 120),
-    SiteTemplate("BLR", "Whitefield Tech Campus", "workplace", 1, 1, "Asia/Kolkata", "IN", "IND", "INR", "Bengaluru", "560066", "12.9698", "77.7500", 150),
-    SiteTemplate("MSP", "Minneapolis North Loop", "city", 2, 2, "America/Chicago", "US", "USA", "USD", "Minneapolis", "55401", "44.9850", "-93.2700", 120, funding="NEVI"),
-)  # fmt: skip
+    quality: float
+    funding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +152,13 @@ class Model:
     ports: int
     connectors: int
     standards: tuple[str, ...]
-    firmware: tuple[str, str]
-    faults: tuple[str, ...] = ("OtherError",)
-    starts_on_plug: bool = False
-    stamps_status: bool = True
-    session_register: bool = False
-    meter_in_kwh: bool = False
-    counts_messages: bool = False
+    firmware: tuple[str, ...]
+    faults: tuple[str, ...]
+    starts_on_plug: bool
+    stamps_status: bool
+    session_register: bool
+    meter_in_kwh: bool
+    counts_messages: bool
 
     @property
     def is_16(self) -> bool:
@@ -180,15 +166,27 @@ class Model:
         return self.protocol == OCPP16
 
 
-MODELS = (
-    Model("Alpwerk", "AW22 Duo", OCPP16, "AC", 22, 2, 1, ("IEC_62196_T2",), ("4.2.0", "4.3.1"), ("GroundFailure", "ConnectorLockFailure", "InternalError")),
-    Model("Voltaire", "V150 Combo", OCPP16, "DC", 150, 1, 2, ("IEC_62196_T2_COMBO", "CHADEMO"), ("2.11", "2.14"), ("HighTemperature", "PowerSwitchFailure", "OtherError")),
-    Model("Nordladen", "NL-One", OCPP201, "AC", 11, 1, 1, ("IEC_62196_T2",), ("1.8.2", "1.9.0"), starts_on_plug=True),
-    Model("Gridline", "GL300", OCPP201, "DC", 300, 2, 1, ("IEC_62196_T2_COMBO",), ("7.0.3", "7.2.0"), starts_on_plug=True),
-    Model("Lumen", "L-EVSE 21", OCPP21, "AC", 22, 2, 1, ("IEC_62196_T2",), ("21.1", "21.4")),
-    Model("Kestrel", "K7", OCPP16, "AC", 7, 1, 1, ("IEC_62196_T1",), ("0.9.14", "1.0.2"), ("PowerMeterFailure", "ReaderFailure"), stamps_status=False, session_register=True, meter_in_kwh=True, counts_messages=True),
-    Model("Voltaire", "V180 Twin", OCPP201, "DC", 180, 1, 2, ("IEC_62196_T2_COMBO", "CHADEMO"), ("3.0.1", "3.1.0"), meter_in_kwh=True),
-)  # fmt: skip
+def _read(name: str, kind: type) -> tuple:
+    """Read one template file: a column a field, lists split by a space."""
+    convert = {
+        "int": int,
+        "float": float,
+        "str": str,
+        "bool": lambda text: text == "true",
+        "tuple[str, ...]": lambda text: tuple(text.split()),
+    }
+    types = {field.name: getattr(field.type, "__name__", "") for field in fields(kind)}
+    types |= {field.name: str(field.type) for field in fields(kind) if str(field.type).startswith("tuple")}
+    text = files("pipelines.simulator").joinpath("templates", name).read_text(encoding="utf-8")
+    return tuple(
+        kind(**{column: convert[types[column]](value) for column, value in row.items()})
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+# Order matters: small networks take the first sites.
+SITES: tuple[SiteTemplate, ...] = _read("sites.csv", SiteTemplate)
+MODELS: tuple[Model, ...] = _read("models.csv", Model)
 
 # Models by kind of site, in the order the stations of a site take them. Each list holds a model with one port.
 MODELS_OF_KIND = {
@@ -381,8 +379,3 @@ def build_network(ports: int, days: int, seed: int, start: date, profile: Profil
         connector_evse=port_number[connector_port],
         connector_number=np.where(is_16, number_16, position),
     )
-
-
-def zone_of(site: Site) -> ZoneInfo:
-    """Return the time zone of a site."""
-    return ZoneInfo(site.template.time_zone)

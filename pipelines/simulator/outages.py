@@ -74,7 +74,9 @@ class Outages:
 
 
 def _outages(rows: list[tuple[np.ndarray, ...]]) -> Outages:
-    columns = [np.concatenate([np.asarray(part, dtype=np.int64) for part in column]) for column in zip(*rows, strict=True)]
+    columns = [
+        np.concatenate([np.asarray(part, dtype=np.int64) for part in column]) for column in zip(*rows, strict=True)
+    ]
     station, port, kind, a, b, event_at, cleared_at, code = columns
     return Outages(station, port, kind, a, b, event_at, cleared_at, code)
 
@@ -161,10 +163,16 @@ def _by_chance(net: Network, seed: int) -> Outages:
     station, begin = draw(np.where(is_16, 0.04, 0.0) * months * quality)
     rows.append(_rows(STATION_FAULT, station, -1, begin, lasting(len(station), 3600, 0.8, 300, 12 * 3600), 2))
     upkeep, begin = draw(np.full(len(stations), 0.2) * months)
-    rows.append(_rows(MAINTENANCE, upkeep, -1, begin // DAY_S * DAY_S + 9 * 3600, lasting(len(upkeep), 5400, 0.4, 1800, 4 * 3600)))
+    rows.append(
+        _rows(
+            MAINTENANCE, upkeep, -1, begin // DAY_S * DAY_S + 9 * 3600, lasting(len(upkeep), 5400, 0.4, 1800, 4 * 3600)
+        )
+    )
     twins = np.where(net.model_flag("connectors")[net.port_model] > 1, 0.3, 0.0)
     port, begin = draw(twins * months * quality[net.port_station])
-    rows.append(_rows(ONE_CONNECTOR, net.port_station[port], port, begin, lasting(len(port), 20_000, 1.0, 600, 4 * DAY_S)))
+    rows.append(
+        _rows(ONE_CONNECTOR, net.port_station[port], port, begin, lasting(len(port), 20_000, 1.0, 600, 4 * DAY_S))
+    )
     return _outages(rows)
 
 
@@ -187,7 +195,9 @@ def apart(group: np.ndarray, begin: np.ndarray, end: np.ndarray, gap: int) -> np
     return np.concatenate(([True], begin[1:] + offset[1:] > latest[:-1]))
 
 
-def overlaps(group: np.ndarray, begin: np.ndarray, end: np.ndarray, blocks: tuple[np.ndarray, ...], gap: int) -> np.ndarray:
+def overlaps(
+    group: np.ndarray, begin: np.ndarray, end: np.ndarray, blocks: tuple[np.ndarray, ...], gap: int
+) -> np.ndarray:
     """Return which intervals come closer than ``gap`` seconds to a block of their group.
 
     Args:

@@ -141,7 +141,9 @@ def _arrivals(net: Network, seed: int) -> tuple[np.ndarray, np.ndarray]:
         trend = (0.65 + 0.5 * age) * season
         kind = site_kind[:, None]
         zone = site_zone[:, None]
-        per_site = level[kind] * by_hour[kind, local_hour[zone[:, 0]]] * by_weekday[kind, local_weekday[zone[:, 0]]] * trend
+        per_site = (
+            level[kind] * by_hour[kind, local_hour[zone[:, 0]]] * by_weekday[kind, local_weekday[zone[:, 0]]] * trend
+        )
         rate = per_site[net.port_site] * (liking * net.profile.demand)[:, None]
         count = chance.poisson(rate).ravel()
         cell = np.repeat(np.arange(len(count)), count)
