@@ -39,7 +39,9 @@ def decode_log(home: Home) -> Callable[..., FileCounts]:
     def decode(path: Path, *, relative_path: str | None = None, default_time_zone: str = "UTC") -> FileCounts:
         with duckdb.connect() as con:
             create_macros(con, TEST_KEY)
-            commit = Commit(content_hash(path), f"ocpp/{path.name}", "ocpp", path.stat().st_size, "2026-01-01T00:00:00Z")
+            commit = Commit(
+                content_hash(path), f"ocpp/{path.name}", "ocpp", path.stat().st_size, "2026-01-01T00:00:00Z"
+            )
             writer = LakeWriter(home, con, commit)
             commit.counts = decode_file(
                 path, writer=writer, relative_path=relative_path or path.name, default_time_zone=default_time_zone
@@ -57,7 +59,9 @@ def lake_rows(home: Home) -> Callable[..., list[dict[str, object]]]:
     def read(table: str, *, order_by: str = "all") -> list[dict[str, object]]:
         with duckdb.connect() as con:
             con.execute("set TimeZone = 'UTC'")
-            sql = f"select * from read_parquet('{home.lake}/{table}/*.parquet', union_by_name = true) order by {order_by}"
+            sql = (
+                f"select * from read_parquet('{home.lake}/{table}/*.parquet', union_by_name = true) order by {order_by}"
+            )
             return con.sql(sql).pl().to_dicts()
 
     return read

@@ -1,6 +1,7 @@
 """The dbt project as Dagster assets: one asset a model, one asset check a data test."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ def model_assets(manifest: Path) -> dg.AssetsDefinition:
         record = runs.read_run(home.home, run_id)
         runs.say(home.home, run_id, "build models", "")
         export_to_children(**dbt_environment(home.home, home.settings))
-        arguments = ["build", *(["--full-refresh"] if record.is_full_refresh else [])]
+        # unit tests judge the code, not the data: `make test` runs them
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        if record.is_full_refresh:
+            arguments.append("--full-refresh")
         invocation = dbt.cli(arguments, context=context, target_path=manifest_folder(home.home).resolve())
         try:
-            yield from invocation.stream()
+            with (runs.run_folder(home.home, run_id) / "dbt.log").open("w") as log, redirect_stdout(log):
+                yield from invocation.stream()
         finally:
             _keep_results(home, run_id, invocation)
 

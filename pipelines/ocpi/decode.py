@@ -254,8 +254,11 @@ class _Decoder:
             masked as (select *, mask_emails(ids_masked) as all_masked from ids_masked),
             objects as (
                 select
-                    record_number, line_number, text,
-                    case when json_valid(all_masked) then all_masked else '{{}}' end as raw
+                    record_number,
+                    line_number,
+                    text,
+                    json_valid(all_masked) as is_maskable,
+                    case when is_maskable then all_masked else '{{}}' end as raw
                 from masked
             ),
             {_typed_ctes(self._module.sheet, columns, "objects", "record_number, line_number, raw")}
@@ -283,7 +286,7 @@ class _Decoder:
         self._con.execute(f"""
             create or replace temp table ocpi_tariff_typed as
             with objects as (
-                select record_hash, any_value(raw) as raw
+                select record_hash, any_value(raw) as raw, true as is_maskable
                 from ocpi_tariff_of
                 group by record_hash
             ),
@@ -411,7 +414,7 @@ class _Decoder:
 
 def _has_key_of(module: Module) -> str:
     """SQL that tells whether an object looks like one of the module."""
-    return "(" + " or ".join(f"json_exists(raw, '$.{key}')" for key in sorted(module.keys)) + ")"
+    return "(" + " or ".join(f"json_exists(raw, '$.{key}')" for key in sorted(module.marks)) + ")"
 
 
 def _typed_ctes(sheet: Sheet, columns: dict[str, str], relation: str, keys: str) -> str:
@@ -431,7 +434,7 @@ def _typed_ctes(sheet: Sheet, columns: dict[str, str], relation: str, keys: str)
             from (select *, ocpi_exact_numbers(raw) as exact from {relation})
         ),
         typed as (
-            select {keys}, v, {values}
+            select {keys}, is_maskable, v, {values}
             from read
         ),
         judged as (

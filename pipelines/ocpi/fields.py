@@ -58,6 +58,17 @@ def clock(value: str) -> str:
     )
 
 
+def parsed(value: str, shape: str) -> str:
+    """SQL of JSON text as a value of ``shape`` (see DuckDB's ``from_json``); null if it is no JSON of that shape."""
+    return f"case when json_valid({value}) then from_json({value}, '{shape}') end"
+
+
+def items(value: str) -> str:
+    """SQL of the texts of a JSON list's items; null if it is no list."""
+    texts = f"list_transform(json_extract({value}, '$[*]'), lambda item: cast(item as varchar))"
+    return f"case when {value} like '[%' and json_valid({value}) then {texts} end"
+
+
 KINDS = {
     "text": (text, "bad_text", "a text"),
     "instant": (instant, "bad_datetime", "a date and time like 2024-03-01T12:00:00Z"),
@@ -124,10 +135,8 @@ class Sheet:
         net += f"case when {whole} not like '{{%' then {whole} end)"
         gross = self.at(f"{path}.incl_vat", f"{path}.after_taxes")
         taxes = self.at(f"{path}.taxes")
-        amounts = (
-            f"""list_transform(from_json({taxes}, '[{{"amount":"VARCHAR"}}]'), """
-            f"lambda tax: try_cast(tax.amount as {DECIMAL}))"
-        )
+        read = parsed(taxes, '[{"amount":"VARCHAR"}]')
+        amounts = f"list_transform({read}, lambda tax: try_cast(tax.amount as {DECIMAL}))"
         self.add_value(f"{column}_net", "decimal", net, name=path, required=required)
         self.columns[f"{column}_gross"] = (
             f"coalesce({decimal(gross)}, case when {taxes} is not null "

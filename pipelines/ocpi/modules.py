@@ -7,7 +7,7 @@ absent or null, as peers send it. A value that is there and can't be read is a f
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.ocpi.fields import Check, Sheet, clock, date, decimal, instant, integer, text
+from pipelines.ocpi.fields import Check, Sheet, clock, date, decimal, instant, integer, items, parsed, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,16 @@ class Module:
     table: str  # lake table of the objects
     noun: str
     keys: frozenset[str]  # at least one is at the top of each object, none inside another one
+    marks: frozenset[str]  # tell it from the objects of other modules
     sheet: Sheet
 
 
-_TOKEN_KEYS = ("country_code", "party_id")
 _HASH = "'[0-9a-f]{32}'"
 
 
 def _identity(sheet: Sheet) -> None:
+    expected = "ids that are texts or whole numbers: others can't be pseudonymised"
+    sheet.checks.append(Check("not is_maskable", "null", "cdr_token", expected, "bad_token"))
     sheet.add("country_code", "text", "country_code")
     sheet.add("party_id", "text", "party_id")
 
@@ -61,7 +63,7 @@ def _list(sheet: Sheet, path: str, type_: str, column: str) -> None:
     """Add a list of objects as a DuckDB list of structs (``type_`` as ``from_json`` has it)."""
     value = sheet.at(path)
     one_or_more = f"case when {value} like '{{%' then '[' || {value} || ']' else {value} end"
-    sheet.columns[column] = f"from_json({one_or_more}, '[{type_}]')"
+    sheet.columns[column] = parsed(f"({one_or_more})", f"[{type_}]")
     sheet.checks.append(
         Check(f"{value} is not null and {column} is null", value, path, "a list of objects", "bad_type")
     )
@@ -129,7 +131,7 @@ def _cdr() -> Sheet:
             started_at := {instant("p.start_date_time")},
             tariff_id := {text("p.tariff_id")},
             dimensions := list_transform(
-                from_json(coalesce(p.dimensions, '[]'), '[{{"type":"VARCHAR","volume":"VARCHAR"}}]'),
+                {parsed("coalesce(p.dimensions, '[]')", '[{"type":"VARCHAR","volume":"VARCHAR"}]')},
                 lambda d: struct_pack(dimension := {text("d.type")}, volume := {decimal("d.volume")})
             )
         ))"""
@@ -167,10 +169,13 @@ def _cdr() -> Sheet:
 
 
 def _texts(value: str) -> str:
-    """SQL of a list of JSON texts from the text of a JSON list, or of one object; null if it is neither."""
+    """SQL of the JSON texts of the objects in a JSON list, or of one object; null if it is neither.
+
+    What is no object is left out: some peers list the ids of tariffs instead of tariffs.
+    """
     return (
         f"case when {value} is null then [] when {value} like '{{%' then [{value}] "
-        f"when {value} like '[%' then list_transform(json_extract({value}, '$[*]'), lambda o: cast(o as varchar)) end"
+        f"else list_filter({items(value)}, lambda item: item like '{{%') end"
     )
 
 
@@ -216,17 +221,16 @@ def tariff_sheet() -> Sheet:
         end"""
     _list(sheet, "elements", '{"price_components":"VARCHAR","restrictions":"VARCHAR"}', "element_texts")
     # Some peers send the one object of restrictions as a list: its members are joined, unless they contradict.
-    sheet.columns["restriction_texts"] = """
+    members = f"list_transform({items('e.restrictions')}, lambda o: trim(o, '{{}}'))"
+    sheet.columns["restriction_texts"] = f"""
         list_transform(element_texts, lambda e: case
-            when e.restrictions like '[%' then '{' || array_to_string(list_filter(
-                list_transform(json_extract(e.restrictions, '$[*]'), lambda o: trim(cast(o as varchar), '{}')),
-                lambda o: o <> ''
-            ), ',') || '}'
+            when e.restrictions like '[%'
+                then '{{' || array_to_string(list_filter({members}, lambda o: o <> ''), ',') || '}}'
             else e.restrictions
         end)"""
     keys = (*(key for key, _ in _RESTRICTIONS.values()), "day_of_week", "reservation")
     types = ",".join(f'"{key}":"VARCHAR"' for key in keys)
-    sheet.columns["restrictions"] = f"list_transform(restriction_texts, lambda r: from_json(r, '{{{types}}}'))"
+    sheet.columns["restrictions"] = f"list_transform(restriction_texts, lambda r: {parsed('r', f'{{{types}}}')})"
     packed = ", ".join(f"{column} := {_CONVERT[kind](f'r.{key}')}" for column, (key, kind) in _RESTRICTIONS.items())
     sheet.columns["typed_restrictions"] = f"""
         list_transform(restrictions, lambda r: struct_pack(
@@ -234,15 +238,12 @@ def tariff_sheet() -> Sheet:
             day_of_week := nullif(upper(regexp_replace(r.day_of_week, '[^A-Za-z,]', '', 'g')), ''),
             reservation := {text("r.reservation")}
         ))"""
+    one_or_more = (
+        "(case when e.price_components like '{%' then '[' || e.price_components || ']' else e.price_components end)"
+    )
     sheet.columns["components"] = f"""
         list_transform(element_texts, lambda e: list_transform(
-            from_json(
-                case
-                    when e.price_components like '{{%' then '[' || e.price_components || ']'
-                    else e.price_components
-                end,
-                '[{{"type":"VARCHAR","price":"VARCHAR","vat":"VARCHAR","step_size":"VARCHAR"}}]'
-            ),
+            {parsed(one_or_more, '[{"type":"VARCHAR","price":"VARCHAR","vat":"VARCHAR","step_size":"VARCHAR"}]')},
             lambda c: struct_pack(
                 dimension := {text("c.type")},
                 price := {decimal("c.price")},
@@ -276,7 +277,8 @@ def tariff_sheet() -> Sheet:
         ),
         Check(
             "len(list_filter(restriction_texts, lambda t: t is not null and not coalesce("
-            "json_valid(t) and t like '{%' and len(json_keys(t)) = len(list_distinct(json_keys(t))), false))) > 0",
+            "case when json_valid(t) and t like '{%' then len(json_keys(t)) = len(list_distinct(json_keys(t))) end, "
+            "false))) > 0",
             elements,
             "elements.restrictions",
             "one object of restrictions in every element, each restriction once",
@@ -360,7 +362,7 @@ def _location() -> Sheet:
             is_bad_time := {text("e.last_updated")} is not null and {instant("e.last_updated")} is null,
             tariffs := e.tariffs,
             connectors := list_transform(
-                from_json(coalesce(e.connectors, '[]'), '[{_CONNECTOR}]'),
+                {parsed("coalesce(e.connectors, '[]')", f"[{_CONNECTOR}]")},
                 lambda c: struct_pack(
                     connector_id := {text("c.id")},
                     standard := {text("c.standard")},
@@ -369,7 +371,7 @@ def _location() -> Sheet:
                     {typed},
                     is_bad := {unread},
                     tariff_ids := coalesce(
-                        nullif(array_to_string(from_json(c.tariff_ids, '["VARCHAR"]'), ','), ''), {text("c.tariff_id")}
+                        nullif(array_to_string({parsed("c.tariff_ids", '["VARCHAR"]')}, ','), ''), {text("c.tariff_id")}
                     ),
                     tariffs := c.tariffs
                 )
@@ -458,10 +460,45 @@ def _token() -> Sheet:
 MODULES: dict[str, Module] = {
     module.name: module
     for module in (
-        Module("cdrs", "cdr", "CDR", frozenset({"total_cost", "total_energy", "charging_periods"}), _cdr()),
-        Module("tariffs", "tariff", "tariff", frozenset({"elements"}), _tariff()),
-        Module("locations", "location", "location", frozenset({"city", "address", "evses", "country"}), _location()),
-        Module("sessions", "session", "session", frozenset({"kwh", "auth_method"}), _session()),
-        Module("tokens", "token", "token", frozenset({"whitelist", "issuer", "uid"}), _token()),
+        Module(
+            name="cdrs",
+            table="cdr",
+            noun="CDR",
+            keys=frozenset({"total_cost", "total_energy", "charging_periods"}),
+            marks=frozenset({"total_energy", "total_time", "cdr_location"}),
+            sheet=_cdr(),
+        ),
+        Module(
+            name="tariffs",
+            table="tariff",
+            noun="tariff",
+            keys=frozenset({"elements"}),
+            marks=frozenset({"elements"}),
+            sheet=_tariff(),
+        ),
+        Module(
+            name="locations",
+            table="location",
+            noun="location",
+            keys=frozenset({"city", "address", "evses", "country"}),
+            marks=frozenset({"city", "evses", "coordinates"}),
+            sheet=_location(),
+        ),
+        Module(
+            name="sessions",
+            table="session",
+            noun="session",
+            keys=frozenset({"kwh", "auth_method"}),
+            marks=frozenset({"kwh"}),
+            sheet=_session(),
+        ),
+        Module(
+            name="tokens",
+            table="token",
+            noun="token",
+            keys=frozenset({"whitelist", "issuer", "uid"}),
+            marks=frozenset({"whitelist", "issuer"}),
+            sheet=_token(),
+        ),
     )
 }

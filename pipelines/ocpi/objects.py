@@ -50,14 +50,17 @@ _CLASS = bytes.maketrans(
         for c in map(chr, range(256))
     ),
 )
+_SEPARATORS = b" \t\r\n,\x1e"  # \x1e: record separator of JSON text sequences, RFC 7464
 _SEPARATOR = np.zeros(256, bool)
-_SEPARATOR[list(b" \t\r\n,\x1e")] = True  # \x1e: record separator of JSON text sequences, RFC 7464
+_SEPARATOR[list(_SEPARATORS)] = True
 _BACKSLASH, _BRACE, _BRACKET = ord("\\"), ord("{"), ord("[")
 _CLOSER = {"array": ord("]"), "data": ord("]"), "envelope": ord("}")}
 
 _PAGE_KEYS = (b'"data"', b'"items"')
 _PAGE_VALUE = re.compile(rb"\s*:\s*[\[{]")
 _OBJECT_START = re.compile(rb'\{\s*"')
+_OBJECT_LINE = re.compile(rb"\n\{")
+_SPLIT_REASONS = ("bad_json", "truncated_object")
 _DECODER = json.JSONDecoder()
 _EMPTY = np.zeros(0, np.int64)
 
@@ -384,7 +387,7 @@ class ObjectReader:
         end = _first(closes, opening)
         if end is None and is_page and scan.is_last:
             self._stack = self._stack[:-1]  # a single object, cut off: the envelope will not go on behind it
-            return opening, False
+            return self._unfinished(scan, opening), True
         if end is None:
             return (self._unfinished(scan, opening) if scan.is_last else at), True
         if is_page:
@@ -411,7 +414,7 @@ class ObjectReader:
 
     def _junk(self, buffer: bytes, start: int, end: int) -> Iterator[_Fault]:
         """Yield the lines of a stretch outside of objects that hold more than separators."""
-        if not buffer[start:end].strip(b" \t\r\n,\x1e"):
+        if not buffer[start:end].strip(_SEPARATORS):
             return
         for line in re.finditer(rb"[^\n]+", buffer[start:end]):
             if line[0].strip(b" \t\r,\x1e"):
@@ -507,7 +510,7 @@ class ObjectReader:
                 for i, code in self._answers(texts, good):
                     good[i] = False
                     faults.extend(_status_fault(code, int(starts[i]), int(ends[i]) + 1))
-        return at, self._number(scan, starts[good], texts.filter(pa.array(good)), _merged(buffer, faults))
+        return at, self._number(scan, starts[good], texts.filter(pa.array(good)), _records(buffer, faults))
 
     def _invalid(self, texts: pa.StringArray) -> list[int]:
         """Return the positions of texts that are no JSON."""
@@ -564,22 +567,26 @@ class ObjectReader:
         return Broken(self._record, self._line, reason, expected, "")
 
 
-def _merged(buffer: bytes, faults: list[_Fault]) -> list[_Fault]:
-    """Make one fault of neighbours on one line: a broken line is one record, wherever it holds a bracket."""
-    merged: list[_Fault] = []
+def _records(buffer: bytes, faults: list[_Fault]) -> list[_Fault]:
+    """Make one record of each broken line, and drop the separators before it.
+
+    A line that holds a bracket gives several faults; damage that reaches over lines which each begin with an object
+    gives one.
+    """
+    pieces: list[_Fault] = []
     for fault in sorted(faults, key=lambda fault: fault.start):
-        before = merged[-1] if merged else None
-        if (
-            before
-            and before.end == fault.start
-            and before.text is None
-            and fault.text is None
-            and b"\n" not in buffer[before.start : before.end]
-        ):
-            merged[-1] = replace(before, end=fault.end)
-        else:
-            merged.append(fault)
-    return merged
+        starts = [fault.start]
+        if fault.reason in _SPLIT_REASONS:
+            starts += [match.start() + 1 for match in _OBJECT_LINE.finditer(buffer, fault.start + 1, fault.end)]
+        for start, end in zip(starts, [*starts[1:], fault.end], strict=True):
+            text = buffer[start:end]
+            shift = len(text) - len(text.lstrip(_SEPARATORS)) if text.strip(_SEPARATORS) else 0
+            before = pieces[-1] if pieces else None
+            if before and before.end == start and fault.text is None and b"\n" not in buffer[before.start : start]:
+                pieces[-1] = replace(before, end=end)
+            else:
+                pieces.append(replace(fault, start=start + shift, end=end))
+    return pieces
 
 
 def _query(con: duckdb.DuckDBPyConnection, table: pa.Table, sql: str) -> list[tuple]:

@@ -18,7 +18,10 @@ UNIT = 600_000_000  # one unit of currency
 NIGHT_FROM_H, NIGHT_TO_H = 22, 6
 TIME_STEP_S = 60
 LATE_S = 20 * DAY_S
+PHANTOM_SHIFT_S = 3 * 3600
+CREDIT_AFTER_S = 3 * DAY_S
 WRONG_EVERY = 1500  # of so many CDRs, one has each kind of fault
+FEWEST_TO_SPOIL = 20  # an operator with fewer CDRs has none that is wrong
 
 # What is wrong with a CDR, or unusual about it.
 RIGHT, WRONG_PRICE, WRONG_ENERGY, DUPLICATE, MISSING, LATE, CREDITED, CREDIT, NO_SESSION = range(9)
@@ -238,17 +241,22 @@ def _periods(
     return pl.DataFrame({"session": row, "at": at, "energy_wh": energy, "is_night": night})
 
 
-def _pick_faults(net: Network, sessions: Sessions, billed: np.ndarray, seed: int) -> np.ndarray:
-    """Return the fault of every session: a few of each kind, in a mixed order, the same number at every operator."""
-    fault = np.zeros(len(sessions), dtype=np.int64)
+def _pick_faults(net: Network, sessions: Sessions, seed: int) -> np.ndarray:
+    """Return the fault of every billed session, -1 for those without a CDR.
+
+    A few of each kind, in a mixed order, the same number at every operator.
+    """
+    billed = np.flatnonzero((sessions.kind == NORMAL) & (sessions.ended_at < net.end_s - 1) & (sessions.energy_wh > 0))
+    fault = np.full(len(sessions), -1, dtype=np.int64)
+    fault[billed] = RIGHT
     for operator in net.operators:
         own = billed[net.port_operator[sessions.port[billed]] == operator]
+        if len(own) < FEWEST_TO_SPOIL:
+            continue
         each = max(1, len(own) // WRONG_EVERY)
         wanted = [WRONG_PRICE, WRONG_ENERGY, DUPLICATE, MISSING, LATE, NO_SESSION]
         if OPERATORS[operator].ocpi_version != "2.1.1":  # has no corrections at all
             wanted.append(CREDITED)
-        if len(own) < 20:
-            continue
         mixed = own[np.lexsort((own, hashed(seed, 61, own)))]
         early = mixed[sessions.ended_at[mixed] < net.end_s - LATE_S - DAY_S]
         opened = net.station_commissioned_s[net.port_station[sessions.port[mixed]]]
@@ -258,6 +266,77 @@ def _pick_faults(net: Network, sessions: Sessions, billed: np.ndarray, seed: int
             chosen = pool[position * each : (position + 1) * each]
             fault[chosen[fault[chosen] == RIGHT]] = kind
     return fault
+
+
+@dataclass(slots=True)
+class _Costs:
+    """What every session costs by its tariff, by dimension, in units of 1 / UNIT; and the energy billed for."""
+
+    energy: np.ndarray
+    flat: np.ndarray
+    time: np.ndarray
+    parking: np.ndarray
+    energy_wh: np.ndarray
+
+    @property
+    def net_cents(self) -> np.ndarray:
+        """The total, rounded."""
+        return half_up(self.energy + self.flat + self.time + self.parking)
+
+
+def _costs(
+    sessions: Sessions, started: np.ndarray, tariff: np.ndarray, version: np.ndarray, periods: pl.DataFrame
+) -> _Costs:
+    def prices(dimension: str) -> np.ndarray:
+        return np.array([[price(t, dimension, v) for v in range(len(_RISE_PERCENT))] for t in TARIFFS])
+
+    row, wh = periods["session"].to_numpy(), periods["energy_wh"].to_numpy()
+    of_period = (tariff[row], version[row])
+    by_clock = np.where(periods["is_night"].to_numpy(), prices("night")[of_period], prices("energy")[of_period])
+    energy_wh, energy = np.zeros(len(sessions), dtype=np.int64), np.zeros(len(sessions), dtype=np.int64)
+    np.add.at(energy_wh, row, wh)
+    np.add.at(energy, row, wh * by_clock * 60)
+    # Only tariffs with one price for energy have steps above 1 Wh, so the surplus has that price.
+    surplus_wh = -energy_wh % np.array([t.energy_step_wh for t in TARIFFS])[tariff]
+    energy += surplus_wh * prices("energy")[tariff, version] * 60
+    minutes = -(-(sessions.full_at - started) // TIME_STEP_S)
+    idle_minutes = -(-(sessions.ended_at - sessions.full_at) // TIME_STEP_S)
+    per_minute = UNIT // PRICE_UNIT // 60
+    return _Costs(
+        energy=energy,
+        flat=prices("flat")[tariff, version] * (UNIT // PRICE_UNIT),
+        time=minutes * prices("time")[tariff, version] * per_minute,
+        parking=idle_minutes * prices("parking")[tariff, version] * per_minute,
+        energy_wh=energy_wh,
+    )
+
+
+def _issued(net: Network, sessions: Sessions, fault: np.ndarray, seed: int) -> pl.DataFrame:
+    """Return the CDRs to issue: session, fault, operator, ended_at, shift_s, updated_at; by operator and end.
+
+    A CDR without a session is the copy of another one's, three hours earlier.
+    """
+    billed = np.flatnonzero(fault >= 0)
+    once = billed[fault[billed] != MISSING]
+    credited, copied = once[fault[once] == CREDITED], once[fault[once] == NO_SESSION]
+    session = np.concatenate((once, copied, credited))
+    own = np.where(fault[once] == NO_SESSION, RIGHT, fault[once])  # the session that is copied has its right CDR
+    kind = np.concatenate((own, np.full(len(copied), NO_SESSION), np.full(len(credited), CREDIT)))
+    shift = np.where(kind == NO_SESSION, PHANTOM_SHIFT_S, 0)
+    ended = sessions.ended_at[session] - shift
+    delay = np.where(kind == LATE, LATE_S, 120 + hashed(seed, 62, session) % 2400)
+    updated = ended + delay + np.where(kind == CREDIT, CREDIT_AFTER_S, 0)
+    return pl.DataFrame(
+        {
+            "session": session,
+            "fault": kind,
+            "operator": net.port_operator[sessions.port[session]],
+            "ended_at": ended,
+            "shift_s": shift,
+            "updated_at": np.minimum(updated, np.maximum(net.end_s - 1, ended + 1)),
+            "is_credit": kind == CREDIT,
+        }
+    ).sort("operator", "ended_at", "is_credit", "session")
 
 
 def bill(net: Network, sessions: Sessions, seed: int) -> Cdrs:
@@ -275,92 +354,53 @@ def bill(net: Network, sessions: Sessions, seed: int) -> Cdrs:
     """
     started = transaction_started(net, sessions)
     tariff = tariff_of(net, sessions.port)
-    billed = np.flatnonzero((sessions.kind == NORMAL) & (sessions.ended_at < net.end_s - 1) & (sessions.energy_wh > 0))
-    fault = _pick_faults(net, sessions, billed, seed)
-    periods = _periods(net, sessions, billed, started, tariff)
-
     version = np.searchsorted(version_begins(net), started, side="right") - 1
-    table = {
-        d: np.array([[price(t, d, v) for v in range(3)] for t in TARIFFS])
-        for d in ("energy", "night", "flat", "time", "parking")
-    }
-    row = periods["session"].to_numpy()
-    wh = periods["energy_wh"].to_numpy()
-    night = periods["is_night"].to_numpy()
-    # CDR kWh 10 % above the meter's, priced as such.
-    inflated = fault[row] == WRONG_ENERGY
-    wh = np.where(inflated, wh * 11 // 10, wh)
-    periods = periods.with_columns(energy_wh=wh)
-    unit_price = np.where(night, table["night"][tariff[row], version[row]], table["energy"][tariff[row], version[row]])
-    energy_cost = np.zeros(len(sessions), dtype=np.int64)
-    np.add.at(energy_cost, row, wh * unit_price * 60)
-    energy = np.zeros(len(sessions), dtype=np.int64)
-    np.add.at(energy, row, wh)
-    step = np.array([t.energy_step_wh for t in TARIFFS])[tariff]
-    energy_cost += (-energy % step) * table["energy"][tariff, version] * 60  # only tariffs of one price have steps
-    flat_cost = table["flat"][tariff, version] * (UNIT // PRICE_UNIT)
-    minutes = -(-(sessions.full_at - started) // TIME_STEP_S)
-    idle_minutes = -(-(sessions.ended_at - sessions.full_at) // TIME_STEP_S)
-    time_cost = minutes * table["time"][tariff, version] * (UNIT // PRICE_UNIT // 60)
-    parking_cost = idle_minutes * table["parking"][tariff, version] * (UNIT // PRICE_UNIT // 60)
-    right = half_up(energy_cost + flat_cost + time_cost + parking_cost)
+    fault = _pick_faults(net, sessions, seed)
+    periods = _periods(net, sessions, np.flatnonzero(fault >= 0), started, tariff)
+    # A tenth more energy than the meter's, priced as such.
+    inflated = pl.Series(fault[periods["session"].to_numpy()] == WRONG_ENERGY)
+    wh = pl.col("energy_wh")
+    periods = periods.with_columns(energy_wh=pl.when(inflated).then(wh * 11 // 10).otherwise(wh))
+    costs = _costs(sessions, started, tariff, version, periods)
+    right = costs.net_cents
 
-    once = billed[fault[billed] != MISSING]
-    credit = once[fault[once] == CREDITED]
-    phantom = once[fault[once] == NO_SESSION]
-    source = np.concatenate((once, phantom, credit))
-    kind = np.concatenate((fault[once], np.full(len(phantom), NO_SESSION), np.full(len(credit), CREDIT)))
-    # The copied session keeps its own, right CDR; the copy is the CDR nobody charged for.
-    kind[: len(once)] = np.where(kind[: len(once)] == NO_SESSION, RIGHT, kind[: len(once)])
-    shift = np.where(kind == NO_SESSION, 3 * 3600, 0)
-    ended = sessions.ended_at[source] - shift
-    delay = 120 + hashed(seed, 62, source) % 2400
-    updated = ended + np.where(kind == LATE, LATE_S, delay) + np.where(kind == CREDIT, 3 * DAY_S, 0)
-    updated = np.minimum(updated, np.maximum(net.end_s - 1, ended + 1))
-    net_cents = right[source]
-    net_cents = np.where(kind == WRONG_PRICE, net_cents + np.maximum(1, net_cents * 15 // 100), net_cents)
-    net_cents = np.where(kind == CREDIT, -net_cents, net_cents)
-    vat = np.array([t.vat or 0 for t in TARIFFS])[tariff[source]]
-    operator = net.port_operator[sessions.port[source]]
-
-    order = np.lexsort((source, kind == CREDIT, ended, operator))
-    source, kind, ended, updated, net_cents = source[order], kind[order], ended[order], updated[order], net_cents[order]
-    vat, operator, shift = vat[order], operator[order], shift[order]
-    position = np.arange(len(source))
-    first = np.searchsorted(operator, operator, side="left")
-    credited = np.full(len(source), -1, dtype=np.int64)
-    original_row = np.full(len(sessions), -1, dtype=np.int64)
-    originals = np.flatnonzero(kind == CREDITED)
-    original_row[source[originals]] = originals
-    credited[kind == CREDIT] = original_row[source[kind == CREDIT]]
-
+    issued = _issued(net, sessions, fault, seed)
+    session, kind, shift = (issued[name].to_numpy() for name in ("session", "fault", "shift_s"))
+    operator = issued["operator"].to_numpy()
+    position = np.arange(len(issued))
+    sign = np.where(kind == CREDIT, -1, 1)
+    surcharge = np.where(kind == WRONG_PRICE, np.maximum(1, right[session] * 15 // 100), 0)
+    net_cents = sign * (right[session] + surcharge)
+    vat = np.array([t.vat or 0 for t in TARIFFS])[tariff[session]]
+    original = np.full(len(sessions), -1, dtype=np.int64)
+    original[session[kind == CREDITED]] = position[kind == CREDITED]
     # Periods once more per CDR: a session's periods serve its CDR, its copy and its credit.
     splits = (
-        pl.DataFrame({"cdr": position, "session": source, "shift": shift})
+        pl.DataFrame({"cdr": position, "session": session, "shift": shift})
         .join(periods, on="session", how="inner")
         .with_columns(at=pl.col("at") - pl.col("shift"))
         .sort("cdr", "at")
         .select("cdr", "at", "energy_wh", "is_night")
     )
     return Cdrs(
-        session=source,
+        session=session,
         fault=kind,
         operator=operator,
-        number=position - first + 1,
-        tariff=tariff[source],
-        version=version[source],
-        started_at=started[source] - shift,
-        full_at=sessions.full_at[source] - shift,
-        ended_at=ended,
-        energy_wh=energy[source],
-        energy_cost=energy_cost[source],
-        flat_cost=flat_cost[source],
-        time_cost=time_cost[source],
-        parking_cost=parking_cost[source],
+        number=position - np.searchsorted(operator, operator, side="left") + 1,
+        tariff=tariff[session],
+        version=version[session],
+        started_at=started[session] - shift,
+        full_at=sessions.full_at[session] - shift,
+        ended_at=issued["ended_at"].to_numpy(),
+        energy_wh=costs.energy_wh[session],
+        energy_cost=costs.energy[session],
+        flat_cost=costs.flat[session],
+        time_cost=costs.time[session],
+        parking_cost=costs.parking[session],
         net_cents=net_cents,
         gross_cents=after_tax(net_cents, vat),
-        right_net_cents=np.where(kind == CREDIT, -right[source], right[source]),
-        updated_at=updated,
-        credited=credited,
+        right_net_cents=sign * right[session],
+        updated_at=issued["updated_at"].to_numpy(),
+        credited=np.where(kind == CREDIT, original[session], -1),
         splits=splits,
     )

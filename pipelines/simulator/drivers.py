@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.simulator.chance import hashed
 from pipelines.simulator.network import EMSPS, OPERATORS, Network
 from pipelines.simulator.sessions import AD_HOC, Sessions
-from pipelines.simulator.text import Piece, escaped, joined, looked_up, number
+from pipelines.simulator.text import chosen, escaped, joined, looked_up, number
 
 
 @dataclass(slots=True)
@@ -33,15 +33,6 @@ class Drivers:
         """Return the EMSP of each session, AD_HOC where the driver paid on the spot."""
         return np.where(sessions.token == AD_HOC, AD_HOC, self.emsp[np.maximum(sessions.token, 0)])
 
-    def _by_payment(self, sessions: Sessions, card: tuple[Piece, ...], on_spot: tuple[Piece, ...]) -> pl.Series:
-        """Join ``card`` pieces for drivers with a token and ``on_spot`` pieces for the others."""
-        by_card = pl.Series(sessions.token != AD_HOC)
-        return pl.select(
-            pl.when(pl.lit(by_card))
-            .then(pl.concat_str([pl.lit(piece) for piece in card]))
-            .otherwise(pl.concat_str([pl.lit(piece) for piece in on_spot]))
-        ).to_series()
-
     def _card_uid(self, sessions: Sessions) -> pl.Series:
         return looked_up(self.uid, np.maximum(sessions.token, 0))
 
@@ -49,13 +40,13 @@ class Drivers:
         return number(hashed(self.seed, 52, sessions.port, sessions.plugged_at) % 10**12).str.zfill(12)
 
     def tags(self, sessions: Sessions) -> pl.Series:
-        """Return the 1.6 idTag (and OCPI token uid) of each session; one for itself where the driver paid on the spot."""
-        return self._by_payment(sessions, (self._card_uid(sessions),), ("AH", self._on_spot_number(sessions)))
+        """Return the 1.6 idTag (and OCPI token uid) of each session; a driver who paid on the spot has a new one."""
+        return chosen(sessions.token != AD_HOC, (self._card_uid(sessions),), ("AH", self._on_spot_number(sessions)))
 
     def id_tokens(self, sessions: Sessions) -> pl.Series:
         """Return the 2.x idToken objects, escaped."""
-        return self._by_payment(
-            sessions,
+        return chosen(
+            sessions.token != AD_HOC,
             (escaped('{"idToken":"'), self._card_uid(sessions), escaped('","type":"ISO14443"}')),
             (escaped('{"idToken":"AH'), self._on_spot_number(sessions), escaped('","type":"Central"}')),
         )
@@ -66,9 +57,14 @@ class Drivers:
         own = pl.Series([f'"country_code":"{o.country}","party_id":"{o.party}"' for o in OPERATORS])
         token = np.maximum(sessions.token, 0)
         card = (
-            "{", looked_up(parties, self.emsp[token]), ',"uid":"', self._card_uid(sessions), '","type":"RFID","contract_id":"',
-            looked_up(self.contract, token), '"}',
-        )  # fmt: skip
+            "{",
+            looked_up(parties, self.emsp[token]),
+            ',"uid":"',
+            self._card_uid(sessions),
+            '","type":"RFID","contract_id":"',
+            looked_up(self.contract, token),
+            '"}',
+        )
         spot = self._on_spot_number(sessions)
         operator = self.net.port_operator[sessions.port]
         on_spot = (
@@ -80,7 +76,7 @@ class Drivers:
             spot,
             '"}',
         )
-        return self._by_payment(sessions, card, on_spot)
+        return chosen(sessions.token != AD_HOC, card, on_spot)
 
     def token_objects(self, emsp: int, last_updated: str) -> pl.Series:
         """Return the OCPI 2.2.1 Token objects of one EMSP.
@@ -92,10 +88,12 @@ class Drivers:
         rows = np.flatnonzero(self.emsp == emsp)
         provider = EMSPS[emsp]
         return joined(
-            f'{{"country_code":"{provider.country}","party_id":"{provider.party}","uid":"', looked_up(self.uid, rows),
-            '","type":"RFID","contract_id":"', looked_up(self.contract, rows),
+            f'{{"country_code":"{provider.country}","party_id":"{provider.party}","uid":"',
+            looked_up(self.uid, rows),
+            '","type":"RFID","contract_id":"',
+            looked_up(self.contract, rows),
             f'","issuer":"{provider.name}","valid":true,"whitelist":"ALLOWED","last_updated":"{last_updated}"}}',
-        )  # fmt: skip
+        )
 
 
 def token_count(ports: int) -> int:

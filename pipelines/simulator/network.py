@@ -169,14 +169,13 @@ class Model:
 def _read(name: str, kind: type) -> tuple:
     """Read one template file: a column a field, lists split by a space."""
     convert = {
-        "int": int,
-        "float": float,
-        "str": str,
-        "bool": lambda text: text == "true",
-        "tuple[str, ...]": lambda text: tuple(text.split()),
+        int: int,
+        float: float,
+        str: str,
+        bool: lambda text: text == "true",
+        tuple[str, ...]: lambda text: tuple(text.split()),
     }
-    types = {field.name: getattr(field.type, "__name__", "") for field in fields(kind)}
-    types |= {field.name: str(field.type) for field in fields(kind) if str(field.type).startswith("tuple")}
+    types = {field.name: field.type for field in fields(kind)}
     text = files("pipelines.simulator").joinpath("templates", name).read_text(encoding="utf-8")
     return tuple(
         kind(**{column: convert[types[column]](value) for column, value in row.items()})
@@ -272,7 +271,10 @@ class Network:
         return [f"{station}-{number}" for station, number in zip(stations, self.port_number.tolist(), strict=True)]
 
     def first_stations(self) -> np.ndarray:
-        """Return the first station of each operator: it never falls silent, so silence is never the log's by mistake."""
+        """Return the first station of each operator.
+
+        It never falls silent: all stations together do so only in a hole of the log.
+        """
         return np.array([np.flatnonzero(self.station_operator == operator)[0] for operator in self.operators])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pipelines.simulator.chance import stream
-from pipelines.simulator.network import DAY_S, MODELS, OPERATORS, Network
+from pipelines.simulator.network import DAY_S, OPERATORS, Network
 
 SILENCE = 0  # the network is lost; the station works on, unheard
 POWER = 1  # the station loses power and boots
@@ -28,6 +28,7 @@ MARGIN_S = 1200  # between windows of one station
 DISCONNECT_AFTER_S = 45  # the CSMS notices a dead websocket that long after the last frame
 FLAP_DOWN_S, FLAP_UP_S = 5, 35  # a restart's disconnect and connect, after its beginning
 BOOT_AFTER_FLAP_S = 36
+HOLE_S = 5 * 3600
 SETTLE_S = 3600  # an outage ends at least that long before the log does, or never
 
 
@@ -68,70 +69,89 @@ class Outages:
         return self.take(np.isin(self.kind, kinds))
 
     @property
+    def last_second(self) -> np.ndarray:
+        """When all of it is over."""
+        return np.maximum(self.b, self.cleared_at)
+
+    @property
     def is_silent(self) -> np.ndarray:
         """Whether nothing is logged of the station inside."""
         return np.isin(self.kind, SILENT)
 
 
-def _outages(rows: list[tuple[np.ndarray, ...]]) -> Outages:
-    columns = [
-        np.concatenate([np.asarray(part, dtype=np.int64) for part in column]) for column in zip(*rows, strict=True)
-    ]
-    station, port, kind, a, b, event_at, cleared_at, code = columns
-    return Outages(station, port, kind, a, b, event_at, cleared_at, code)
+def _windows(  # noqa: PLR0913
+    kind: int,
+    station: np.ndarray,
+    begin: np.ndarray | int,
+    duration_s: np.ndarray | int,
+    *,
+    port: np.ndarray | int = -1,
+    code: np.ndarray | int = 0,
+    clears_after_s: int = 0,
+) -> Outages:
+    """Return windows of one kind; what is a number holds for all of them."""
+    whole = np.zeros(len(station), dtype=np.int64)
+    a = whole + begin
+    b = a + duration_s
+    return Outages(
+        station=station.astype(np.int64),
+        port=whole + port,
+        kind=whole + kind,
+        a=a,
+        b=b,
+        event_at=a + (b - a) // 3,
+        cleared_at=b + clears_after_s,
+        code=whole + code,
+    )
 
 
-def _rows(kind: int, station, port, a, duration, code=0, after_s=0) -> tuple[np.ndarray, ...]:  # noqa: ANN001, PLR0913
-    station = np.asarray(station, dtype=np.int64)
-    whole = np.zeros_like(station)
-    a = whole + a
-    b = a + duration
-    return station, whole + port, whole + kind, a, b, a + (b - a) // 3, b + after_s, whole + code
+def _joined(parts: list[Outages]) -> Outages:
+    return Outages(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Outages)))
 
 
-def _planned(net: Network) -> Outages | None:
-    """One window of every kind at fixed fractions of the period, so that small simulations have them all."""
+def _planned_hole(net: Network, begin: int) -> list[Outages]:
+    """Return five hours without a log, of an operator whose log shows no websockets if there is one."""
+    writers = [operator for operator in net.operators if not OPERATORS[operator].logs_connections] or net.operators[-1:]
+    members = np.flatnonzero(net.station_operator == writers[0])
+    if len(members) < 2 or begin + HOLE_S > net.end_s - SETTLE_S - DAY_S // 4:
+        return []
+    return [_windows(HOLE, members[net.station_commissioned_s[members] < begin - DAY_S // 4], begin, HOLE_S)]
+
+
+def _planned(net: Network) -> list[Outages]:
+    """Return one window of every kind at fixed fractions of the period, so that small networks have them all."""
     candidates = np.setdiff1d(np.arange(len(net.station_ids)), net.first_stations())
     candidates = candidates[~net.station_is_new[candidates]]
     if len(candidates) == 0:
-        return None
+        return []
     span = net.end_s - net.start_s
-    count = len(candidates)
+    first_port = net.station_first_port
+    ports = net.model_flag("ports")[net.station_model]
+    is_16 = net.model_flag("is_16")[net.station_model]
+    twins = np.flatnonzero(net.model_flag("connectors")[net.station_model] > 1)[:1]
+
+    def station(position: int) -> np.ndarray:
+        return candidates[[position % len(candidates)]]
 
     def at(fraction: float) -> int:
         return net.start_s + int(span * fraction) // 60 * 60 + 17
 
-    def last_port(station: int) -> int:
-        return int(net.station_first_port[station]) + MODELS[int(net.station_model[station])].ports - 1
-
-    is_16 = net.model_flag("is_16")[net.station_model]
-    twins = net.model_flag("connectors")[net.station_model] > 1
-    old = candidates[is_16[candidates]]
-    two_plugs = np.flatnonzero(twins)
-    broken, dead = int(candidates[-1]), int(candidates[-2 % count])
-    rows = [
-        _rows(LATE_FAULT, [candidates[0]], net.station_first_port[candidates[0]], at(0.2), 4 * 3600, 0, 2400),
-        _rows(POWER, [candidates[1 % count]], -1, at(0.3), 2 * 3600 + 1234),
-        _rows(FAULT, [candidates[2 % count]], net.station_first_port[candidates[2 % count]], at(0.42), 3 * 3600 + 11),
-        _rows(MAINTENANCE, [candidates[3 % count]], -1, at(0.5), 3 * 3600),
-        _rows(SILENCE, [candidates[4 % count]], -1, at(0.8), 5 * 3600 + 77),
-        _rows(FLAP, [candidates[0]], -1, at(0.65), 40),
-        _rows(BROKEN, [broken], last_port(broken), net.end_s - min(12 * DAY_S, int(span * 0.1)), 2 * span, 1),
+    broken, dead = station(-1), station(-2)
+    last_port = first_port[broken] + ports[broken] - 1
+    parts = [
+        _windows(LATE_FAULT, station(0), at(0.2), 4 * 3600, port=first_port[station(0)], clears_after_s=2400),
+        _windows(POWER, station(1), at(0.3), 2 * 3600 + 1234),
+        _windows(FAULT, station(2), at(0.42), 3 * 3600 + 11, port=first_port[station(2)]),
+        _windows(MAINTENANCE, station(3), at(0.5), 3 * 3600),
+        _windows(SILENCE, station(4), at(0.8), 5 * 3600 + 77),
+        _windows(FLAP, station(0), at(0.65), 40),
+        _windows(BROKEN, broken, net.end_s - min(12 * DAY_S, int(span * 0.1)), 2 * span, port=last_port, code=1),
+        _windows(STATION_FAULT, candidates[is_16[candidates]][-1:], at(0.72), 2 * 3600 + 5),
+        _windows(ONE_CONNECTOR, twins, at(0.36), 6 * 3600, port=first_port[twins]),
     ]
-    if dead != broken:
-        rows.append(_rows(DEAD, [dead], -1, net.end_s - min(4 * DAY_S, int(span * 0.06)), 2 * span))
-    if len(old):
-        rows.append(_rows(STATION_FAULT, [old[-1]], -1, at(0.72), 2 * 3600 + 5))
-    if len(two_plugs):
-        rows.append(_rows(ONE_CONNECTOR, two_plugs[:1], net.station_first_port[two_plugs[:1]], at(0.36), 6 * 3600))
-    hole_a = at(0.6)
-    hole_s = 5 * 3600
-    writers = [operator for operator in net.operators if not OPERATORS[operator].logs_connections] or net.operators[-1:]
-    members = np.flatnonzero(net.station_operator == writers[0])
-    if len(members) > 1 and hole_a + hole_s < net.end_s - SETTLE_S - DAY_S // 4:
-        members = members[net.station_commissioned_s[members] < hole_a - DAY_S // 4]
-        rows.append(_rows(HOLE, members, -1, hole_a, hole_s))
-    return _outages(rows)
+    if (dead != broken).all():
+        parts.append(_windows(DEAD, dead, net.end_s - min(4 * DAY_S, int(span * 0.06)), 2 * span))
+    return parts + _planned_hole(net, at(0.6))
 
 
 def _by_chance(net: Network, seed: int) -> Outages:
@@ -146,34 +166,30 @@ def _by_chance(net: Network, seed: int) -> Outages:
         begin = net.start_s + chance.integers(0, net.end_s - net.start_s, len(which))
         return which, begin
 
-    def lasting(count: int, median_s: float, spread: float, least: int, most: int) -> np.ndarray:
-        return np.clip(chance.lognormal(np.log(median_s), spread, count), least, most).astype(np.int64)
+    def lasting(count: int, median_s: float, spread: float, bounds: tuple[int, int]) -> np.ndarray:
+        return np.clip(chance.lognormal(np.log(median_s), spread, count), *bounds).astype(np.int64)
 
-    rows = []
-    silence, begin = draw(np.where(steady, 0.0, 0.9) * months * quality)
-    rows.append(_rows(SILENCE, silence, -1, begin, lasting(len(silence), 4500, 1.1, 240, 40 * 3600)))
+    silent, begin = draw(np.where(steady, 0.0, 0.9) * months * quality)
+    parts = [_windows(SILENCE, silent, begin, lasting(len(silent), 4500, 1.1, (240, 40 * 3600)))]
     power, begin = draw(np.where(steady, 0.0, 0.15) * months * quality)
-    rows.append(_rows(POWER, power, -1, begin, lasting(len(power), 7200, 0.9, 300, 20 * 3600)))
+    parts.append(_windows(POWER, power, begin, lasting(len(power), 7200, 0.9, (300, 20 * 3600))))
     flap, begin = draw(np.full(len(stations), 0.5) * months)
-    rows.append(_rows(FLAP, flap, -1, begin, 40))
+    parts.append(_windows(FLAP, flap, begin, 40))
     port, begin = draw(0.3 * months * quality[net.port_station])
-    duration = lasting(len(port), 5400, 1.3, 90, 6 * DAY_S)
-    rows.append(_rows(FAULT, net.port_station[port], port, begin, duration, chance.integers(0, 6, len(port))))
+    duration = lasting(len(port), 5400, 1.3, (90, 6 * DAY_S))
+    code = chance.integers(0, 6, len(port))
+    parts.append(_windows(FAULT, net.port_station[port], begin, duration, port=port, code=code))
     is_16 = net.model_flag("is_16")[net.station_model]
     station, begin = draw(np.where(is_16, 0.04, 0.0) * months * quality)
-    rows.append(_rows(STATION_FAULT, station, -1, begin, lasting(len(station), 3600, 0.8, 300, 12 * 3600), 2))
+    parts.append(_windows(STATION_FAULT, station, begin, lasting(len(station), 3600, 0.8, (300, 12 * 3600)), code=2))
     upkeep, begin = draw(np.full(len(stations), 0.2) * months)
-    rows.append(
-        _rows(
-            MAINTENANCE, upkeep, -1, begin // DAY_S * DAY_S + 9 * 3600, lasting(len(upkeep), 5400, 0.4, 1800, 4 * 3600)
-        )
-    )
+    morning = begin // DAY_S * DAY_S + 9 * 3600
+    parts.append(_windows(MAINTENANCE, upkeep, morning, lasting(len(upkeep), 5400, 0.4, (1800, 4 * 3600))))
     twins = np.where(net.model_flag("connectors")[net.port_model] > 1, 0.3, 0.0)
     port, begin = draw(twins * months * quality[net.port_station])
-    rows.append(
-        _rows(ONE_CONNECTOR, net.port_station[port], port, begin, lasting(len(port), 20_000, 1.0, 600, 4 * DAY_S))
-    )
-    return _outages(rows)
+    duration = lasting(len(port), 20_000, 1.0, (600, 4 * DAY_S))
+    parts.append(_windows(ONE_CONNECTOR, net.port_station[port], begin, duration, port=port))
+    return _joined(parts)
 
 
 def apart(group: np.ndarray, begin: np.ndarray, end: np.ndarray, gap: int) -> np.ndarray:
@@ -221,8 +237,17 @@ def _sorted(outages: Outages) -> Outages:
     return outages.take(np.lexsort((outages.kind, outages.a, outages.station)))
 
 
-def _last_second(outages: Outages) -> np.ndarray:
-    return np.maximum(outages.b, outages.cleared_at)
+def _near(outages: Outages, blocks: Outages) -> np.ndarray:
+    """Return which windows come too close to a block of their station."""
+    blocks = _sorted(blocks)
+    spans = (blocks.station, blocks.a, blocks.last_second)
+    return overlaps(outages.station, outages.a, outages.last_second, spans, MARGIN_S)
+
+
+def _spaced(outages: Outages) -> Outages:
+    """Return the windows that lie apart from each other, by station."""
+    outages = _sorted(outages)
+    return outages.take(apart(outages.station, outages.a, outages.last_second, MARGIN_S))
 
 
 def plan_outages(net: Network, seed: int) -> Outages:
@@ -236,42 +261,23 @@ def plan_outages(net: Network, seed: int) -> Outages:
         net: The network.
         seed: Seed of chance.
     """
-    planned = _planned(net)
-    drawn = _sorted(_by_chance(net, seed))
-    if planned is None:
-        kept = drawn
+    outages = _by_chance(net, seed)
+    if planned := _planned(net):
+        # The log's hole first, then the other planned windows, then chance: each keeps away from those before.
+        together = _joined(planned)
+        hole, others = together.of(HOLE), together.take(together.kind != HOLE)
+        fixed = _joined([hole, _spaced(others.take(~_near(others, hole)))])
+        outages = _joined([fixed, _spaced(outages.take(~_near(outages, fixed)))])
     else:
-        planned = _sorted(planned)
-        holes_first = np.argsort(planned.kind != HOLE, kind="stable")
-        planned = planned.take(holes_first)
-        holes, others = planned.of(HOLE), planned.take(planned.kind != HOLE)
-        others = others.take(~_near(others, holes))
-        others = others.take(apart(others.station, others.a, _last_second(others), MARGIN_S))
-        planned = _sorted(_joined(holes, others))
-        kept = _joined(planned, drawn.take(~_near(drawn, planned)))
-        kept = kept.take(np.argsort(np.arange(len(kept)), kind="stable"))
-    count = 0 if planned is None else len(planned)
-    chance_part = kept.take(np.arange(count, len(kept)))
-    chance_part = chance_part.take(apart(chance_part.station, chance_part.a, _last_second(chance_part), MARGIN_S))
-    kept = _joined(kept.take(np.arange(count)), chance_part)
+        outages = _spaced(outages)
 
-    threshold = net.station_threshold_s[kept.station]
-    close = kept.is_silent & (np.abs(kept.b - kept.a - threshold) < 15)
-    kept.b = np.where(close, kept.b + 60, kept.b)
-    kept.cleared_at = np.maximum(kept.cleared_at, kept.b)
-    lasting = np.isin(kept.kind, (DEAD, BROKEN))
-    works = kept.a > net.station_commissioned_s[kept.station] + 7200
-    return _sorted(kept.take(works & (lasting | (_last_second(kept) < net.end_s - SETTLE_S))))
-
-
-def _joined(first: Outages, second: Outages) -> Outages:
-    return Outages(*(np.concatenate((getattr(first, f.name), getattr(second, f.name))) for f in fields(first)))
-
-
-def _near(outages: Outages, blocks: Outages) -> np.ndarray:
-    blocks = _sorted(blocks)
-    spans = (blocks.station, blocks.a, _last_second(blocks))
-    return overlaps(outages.station, outages.a, _last_second(outages), spans, MARGIN_S)
+    threshold = net.station_threshold_s[outages.station]
+    close = outages.is_silent & (np.abs(outages.b - outages.a - threshold) < 15)
+    outages.b = np.where(close, outages.b + 60, outages.b)
+    outages.cleared_at = np.maximum(outages.cleared_at, outages.b)
+    works = outages.a > net.station_commissioned_s[outages.station] + 7200
+    for_good = np.isin(outages.kind, (DEAD, BROKEN))
+    return _sorted(outages.take(works & (for_good | (outages.last_second < net.end_s - SETTLE_S))))
 
 
 def is_offline(net: Network, outages: Outages) -> np.ndarray:
@@ -296,6 +302,6 @@ def port_blocks(net: Network, outages: Outages) -> tuple[np.ndarray, np.ndarray,
     position = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
     first = np.where(whole, net.station_first_port[stopping.station], stopping.port)
     port = first[row] + position
-    begin, end = stopping.a[row], _last_second(stopping)[row]
+    begin, end = stopping.a[row], stopping.last_second[row]
     order = np.lexsort((begin, port))
     return port[order], begin[order], end[order]

@@ -10,8 +10,8 @@ import numpy as np
 from pipelines.home import replacing
 from pipelines.simulator.chance import hashed
 from pipelines.simulator.network import DAY_S, EMSPS, MODELS, OPERATORS, OWNERS, Network
-from pipelines.simulator.ocpi import evse_uid, iso
-from pipelines.simulator.ocpp import serial_number
+from pipelines.simulator.ocpi_shapes import evse_uid, iso
+from pipelines.simulator.outage_frames import serial_number
 from pipelines.simulator.outages import MAINTENANCE, POWER, Outages
 
 Row = dict[str, str | int]
@@ -49,14 +49,23 @@ def _sites(net: Network) -> list[Row]:
         known = number != 1  # one registry row leaves coordinates and address to the OCPI Location
         rows.append(
             {
-                "site_id": site.site_id, "name": site.name, "owner_id": owner.owner_id, "operator_id": operator.operator_id,
-                "time_zone": place.time_zone, "country_code": place.country, "currency": place.currency,
-                "latitude": place.latitude if known else "", "longitude": place.longitude if known else "",
-                "address": f"{place.city} Charging Street {number + 1}" if known else "", "city": place.city,
-                "postal_code": place.postal_code, "opening_hours": "Mo-Sa 07:00-22:00" if place.kind == "retail" else "",
-                "grid_connection_kw": place.grid_kw, "ocpi_location_id": site.location_id,
+                "site_id": site.site_id,
+                "name": site.name,
+                "owner_id": owner.owner_id,
+                "operator_id": operator.operator_id,
+                "time_zone": place.time_zone,
+                "country_code": place.country,
+                "currency": place.currency,
+                "latitude": place.latitude if known else "",
+                "longitude": place.longitude if known else "",
+                "address": f"{place.city} Charging Street {number + 1}" if known else "",
+                "city": place.city,
+                "postal_code": place.postal_code,
+                "opening_hours": "Mo-Sa 07:00-22:00" if place.kind == "retail" else "",
+                "grid_connection_kw": place.grid_kw,
+                "ocpi_location_id": site.location_id,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -69,11 +78,16 @@ def _stations(net: Network) -> list[Row]:
             opened -= timedelta(days=_SETUP_DAYS)
         rows.append(
             {
-                "station_id": name, "site_id": net.sites[int(net.station_site[station])].site_id, "vendor": model.vendor,
-                "model": model.model, "serial_number": serial_number(net, station), "commissioned_on": opened.isoformat(),
-                "decommissioned_on": "", "warranty_until": (opened + timedelta(days=730)).isoformat(),
+                "station_id": name,
+                "site_id": net.sites[int(net.station_site[station])].site_id,
+                "vendor": model.vendor,
+                "model": model.model,
+                "serial_number": serial_number(net, station),
+                "commissioned_on": opened.isoformat(),
+                "decommissioned_on": "",
+                "warranty_until": (opened + timedelta(days=730)).isoformat(),
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -90,13 +104,18 @@ def _ports(net: Network) -> list[Row]:
             opened = opened // DAY_S * DAY_S - _SETUP_DAYS * DAY_S
         rows.append(
             {
-                "port_id": port_id, "station_id": net.station_ids[station],
+                "port_id": port_id,
+                "station_id": net.station_ids[station],
                 "ocpp_connector_ids": " ".join(str(n) if model.is_16 else f"{evse}/{n}" for n in numbers),
-                "ocpi_evse_uid": evse_uid(net, port), "power_type": model.power_type, "max_power_kw": model.max_kw,
-                "connector_standards": " ".join(model.standards), "commissioned_at": iso(opened), "decommissioned_at": "",
+                "ocpi_evse_uid": evse_uid(net, port),
+                "power_type": model.power_type,
+                "max_power_kw": model.max_kw,
+                "connector_standards": " ".join(model.standards),
+                "commissioned_at": iso(opened),
+                "decommissioned_at": "",
                 "funding": net.sites[int(net.station_site[station])].template.funding,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -118,11 +137,17 @@ def _contracts(net: Network) -> list[Row]:
         for part, (valid_from, valid_to, share) in enumerate(terms):
             rows.append(
                 {
-                    "contract_id": f"contract-{site.site_id.removeprefix('site-')}-{part + 1}", "site_id": site.site_id,
-                    "station_id": "", "owner_id": OWNERS[place.owner].owner_id,
-                    "operator_id": OPERATORS[place.operator].operator_id, "valid_from": valid_from.isoformat(),
-                    "valid_to": valid_to.isoformat() if valid_to else "", "sla_policy_id": policy, "sla_target_ratio": target,
-                    "sla_credit_per_percent_point": _scaled(50, place.currency), "owner_share_ratio": share,
+                    "contract_id": f"contract-{site.site_id.removeprefix('site-')}-{part + 1}",
+                    "site_id": site.site_id,
+                    "station_id": "",
+                    "owner_id": OWNERS[place.owner].owner_id,
+                    "operator_id": OPERATORS[place.operator].operator_id,
+                    "valid_from": valid_from.isoformat(),
+                    "valid_to": valid_to.isoformat() if valid_to else "",
+                    "sla_policy_id": policy,
+                    "sla_target_ratio": target,
+                    "sla_credit_per_percent_point": _scaled(50, place.currency),
+                    "owner_share_ratio": share,
                     "share_basis": "net_margin" if margin else "gross_revenue",
                     "operator_fee_per_kwh": _scaled_price(0.03, place.currency),
                     "operator_fee_per_session": _scaled_price(0.10, place.currency),
@@ -130,7 +155,7 @@ def _contracts(net: Network) -> list[Row]:
                     "minimum_guarantee_per_month": _scaled(150, place.currency) if number % 3 == 0 else "",
                     "currency": place.currency,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -142,17 +167,25 @@ def _costs(net: Network) -> list[Row]:
     rows: list[Row] = []
     begin = _day(net.start_s) - timedelta(days=_SETUP_DAYS)
 
-    def add(
-        site: int, kind: str, category: str, euro: float, on: date, recurs: str = "once", station: str = ""
+    def add(  # noqa: PLR0913
+        site: int, what: str, euro: float, on: date, *, recurs: str = "once", station: str = ""
     ) -> None:
+        kind, category = what.split("/")
         currency = net.sites[site].template.currency
         rows.append(
             {
-                "cost_id": f"cost-{len(rows) + 1:05}", "site_id": net.sites[site].site_id, "station_id": station, "kind": kind,
-                "category": category, "amount": _scaled(euro, currency), "currency": currency, "incurred_on": on.isoformat(),
-                "recurs": recurs, "ends_on": "",
+                "cost_id": f"cost-{len(rows) + 1:05}",
+                "site_id": net.sites[site].site_id,
+                "station_id": station,
+                "kind": kind,
+                "category": category,
+                "amount": _scaled(euro, currency),
+                "currency": currency,
+                "incurred_on": on.isoformat(),
+                "recurs": recurs,
+                "ends_on": "",
             }
-        )  # fmt: skip
+        )
 
     hardware = [0.0] * len(net.sites)
     for station, name in enumerate(net.station_ids):
@@ -160,17 +193,23 @@ def _costs(net: Network) -> list[Row]:
         site = int(net.station_site[station])
         hardware[site] += _CAPEX[model.max_kw]
         on = _day(int(net.station_commissioned_s[station])) if net.station_is_new[station] else begin
-        add(site, "capex", "hardware", _CAPEX[model.max_kw], on - timedelta(days=20), station=name)
+        add(site, "capex/hardware", _CAPEX[model.max_kw], on - timedelta(days=20), station=name)
     for number, site in enumerate(net.sites):
-        add(number, "capex", "civil_works", 0.45 * hardware[number], begin - timedelta(days=60))
-        add(number, "capex", "grid_connection", 0.25 * hardware[number], begin - timedelta(days=90))
-        add(number, "opex", "rent", 140, begin, "monthly")
-        add(number, "opex", "maintenance", 0.02 * hardware[number], begin + timedelta(days=200), "yearly")
-        add(number, "opex", "software_and_connectivity", 9.0 * int((net.port_site == number).sum()), begin, "monthly")
+        add(number, "capex/civil_works", 0.45 * hardware[number], begin - timedelta(days=60))
+        add(number, "capex/grid_connection", 0.25 * hardware[number], begin - timedelta(days=90))
+        add(number, "opex/rent", 140, begin, recurs="monthly")
+        add(number, "opex/maintenance", 0.02 * hardware[number], begin + timedelta(days=200), recurs="yearly")
+        add(
+            number,
+            "opex/software_and_connectivity",
+            9.0 * int((net.port_site == number).sum()),
+            begin,
+            recurs="monthly",
+        )
         if site.template.funding:
-            add(number, "grant", "nevi_grant", 0.5 * hardware[number], begin + timedelta(days=60))
+            add(number, "grant/nevi_grant", 0.5 * hardware[number], begin + timedelta(days=60))
         elif site.template.country == "DE":
-            add(number, "credit", "ghg_quota", 0.012 * hardware[number], begin + timedelta(days=150), "yearly")
+            add(number, "credit/ghg_quota", 0.012 * hardware[number], begin + timedelta(days=150), recurs="yearly")
     return rows
 
 
@@ -188,13 +227,18 @@ def _energy_prices(net: Network) -> list[Row]:
         for from_time, to_time, is_night in spans:
             rows.append(
                 {
-                    "site_id": site.site_id, "valid_from": begin.isoformat(), "valid_to": "", "days": "1-7",
-                    "from_time": from_time, "to_time": to_time,
+                    "site_id": site.site_id,
+                    "valid_from": begin.isoformat(),
+                    "valid_to": "",
+                    "days": "1-7",
+                    "from_time": from_time,
+                    "to_time": to_time,
                     "price_per_kwh": _NIGHT_POWER_PRICE[currency] if is_night else _POWER_PRICE[currency],
                     "demand_charge_per_kw_month": _scaled(7, currency) if demand else "",
-                    "fixed_fee_per_month": _scaled(35, currency), "currency": currency,
+                    "fixed_fee_per_month": _scaled(35, currency),
+                    "currency": currency,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -210,13 +254,16 @@ def _exclusions(net: Network, outages: Outages) -> list[Row]:
         upkeep = kind == MAINTENANCE
         rows.append(
             {
-                "exclusion_id": f"exclusion-{len(rows) + 1:05}", "scope": "station", "scope_id": net.station_ids[station],
-                "started_at": iso(begin), "ended_at": iso(end),
+                "exclusion_id": f"exclusion-{len(rows) + 1:05}",
+                "scope": "station",
+                "scope_id": net.station_ids[station],
+                "started_at": iso(begin),
+                "ended_at": iso(end),
                 "reason": "scheduled_maintenance" if upkeep else "utility_interruption",
                 "evidence": f"work order {10_000 + len(rows)}" if upkeep else f"utility notice {70_000 + len(rows)}",
                 "approved_by": "operations@chargehouse.example",
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -232,11 +279,15 @@ def _business_cases(net: Network) -> list[Row]:
             revenue = base * wish * (0.75 + 0.04 * position)
             rows.append(
                 {
-                    "site_id": site.site_id, "month": f"{month:%Y-%m}", "planned_revenue": _scaled(revenue, currency),
-                    "planned_cost": _scaled(0.55 * revenue + 200, currency), "currency": currency, "discount_rate": "0.07",
+                    "site_id": site.site_id,
+                    "month": f"{month:%Y-%m}",
+                    "planned_revenue": _scaled(revenue, currency),
+                    "planned_cost": _scaled(0.55 * revenue + 200, currency),
+                    "currency": currency,
+                    "discount_rate": "0.07",
                     "horizon_years": 10,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -293,7 +344,13 @@ def write_registry(net: Network, outages: Outages, landing: Path) -> list[Path]:
     owners = sorted({site.template.owner for site in net.sites})
     tables: dict[str, list[Row]] = {
         "owners": [
-            {"owner_id": o.owner_id, "name": o.name, "country_code": o.country, "currency": o.currency, "email": o.email}
+            {
+                "owner_id": o.owner_id,
+                "name": o.name,
+                "country_code": o.country,
+                "currency": o.currency,
+                "email": o.email,
+            }
             for o in (OWNERS[n] for n in owners)
         ],
         "operators": [
@@ -302,8 +359,12 @@ def write_registry(net: Network, outages: Outages, landing: Path) -> list[Path]:
         ],
         "emsps": [
             {
-                "emsp_id": e.emsp_id, "name": e.name, "ocpi_party": f"{e.country}*{e.party}", "roaming_fee_per_kwh": e.fee_per_kwh,
-                "roaming_fee_per_session": e.fee_per_session, "currency": e.currency,
+                "emsp_id": e.emsp_id,
+                "name": e.name,
+                "ocpi_party": f"{e.country}*{e.party}",
+                "roaming_fee_per_kwh": e.fee_per_kwh,
+                "roaming_fee_per_session": e.fee_per_session,
+                "currency": e.currency,
             }
             for e in EMSPS
         ],
@@ -317,5 +378,5 @@ def write_registry(net: Network, outages: Outages, landing: Path) -> list[Path]:
         "business_cases": _business_cases(net),
         "access": _access(net),
         "fx_rates": _fx_rates(net),
-    }  # fmt: skip
+    }
     return [_write(landing / "registry" / f"{name}.csv", rows) for name, rows in tables.items() if rows]

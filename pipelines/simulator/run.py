@@ -8,13 +8,12 @@ from pathlib import Path
 
 from pipelines.home import replacing
 from pipelines.simulator.billing import bill
-from pipelines.simulator.drivers import make_drivers
+from pipelines.simulator.log import write_logs
 from pipelines.simulator.network import Profile, build_network
 from pipelines.simulator.ocpi import write_objects
-from pipelines.simulator.ocpp import transaction_texts, write_logs
-from pipelines.simulator.outages import plan_outages
+from pipelines.simulator.plan import make_plan
 from pipelines.simulator.registry import write_registry
-from pipelines.simulator.sessions import REFUSED, plan_sessions
+from pipelines.simulator.sessions import REFUSED
 from pipelines.simulator.truth import write_truth
 
 DEMO_START = date(2025, 10, 1)
@@ -26,7 +25,7 @@ _MANIFEST = "files.json"
 
 @dataclass(frozen=True, slots=True)
 class SimulationSummary:
-    """What a simulation made; ``seconds`` is wall time, ``frames`` counts OCPP records (frames and websocket events)."""
+    """What a simulation made: ``seconds`` of wall time, ``frames`` written (with websockets opened and closed)."""
 
     ports: int
     stations: int
@@ -91,16 +90,13 @@ def simulate(  # noqa: PLR0913
     net = build_network(ports, days, seed, start or DEMO_START, profile or Profile())
     before = _known_files(home_root)
     landing, truth = home_root / "landing", home_root / "truth"
-    drivers = make_drivers(net, seed)
-    outages = plan_outages(net, seed)
-    sessions = plan_sessions(net, outages, seed, len(drivers.uid))
-    transactions = transaction_texts(net, sessions)
-    cdrs = bill(net, sessions, seed)
-    files = write_registry(net, outages, landing)
-    files += write_objects(net, outages, sessions, drivers, cdrs, transactions, landing)
-    logs, frames = write_logs(net, outages, sessions, drivers, seed, landing)
+    plan = make_plan(net, seed)
+    cdrs = bill(net, plan.sessions, seed)
+    files = write_registry(net, plan.outages, landing)
+    files += write_objects(plan, cdrs, landing)
+    logs, frames = write_logs(plan, landing)
     files += logs
-    files += write_truth(net, outages, sessions, drivers, cdrs, transactions, truth)
+    files += write_truth(plan, cdrs, truth)
     for path in set(before) - set(files):
         path.unlink(missing_ok=True)
     names = sorted(str(path.relative_to(home_root)) for path in files)
@@ -112,7 +108,7 @@ def simulate(  # noqa: PLR0913
         sites=len(net.sites),
         days=days,
         frames=frames,
-        sessions=int((sessions.kind != REFUSED).sum()),
+        sessions=int((plan.sessions.kind != REFUSED).sum()),
         cdrs=len(cdrs),
         files=len(files),
         size_bytes=sum(path.stat().st_size for path in files),

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from pipelines.simulator.chance import hashed, stream, unit
-from pipelines.simulator.network import DAY_S, MODELS, Network
-from pipelines.simulator.outages import ONE_CONNECTOR, Outages, apart, overlaps, plan_outages, port_blocks
+from pipelines.simulator.network import DAY_S, Network
+from pipelines.simulator.outages import ONE_CONNECTOR, Outages, apart, overlaps, port_blocks
 
 NORMAL, FAILED, REFUSED = 0, 1, 2  # FAILED: a transaction without energy; REFUSED: the token is not accepted
 AD_HOC = -1
@@ -158,6 +158,89 @@ def _whole(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64)
 
 
+def _charging(
+    net: Network, port: np.ndarray, plugged: np.ndarray, chance: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw how long each session charges (s), how much (Wh) and how long the car stays after that (s)."""
+    count = len(port)
+    model, site = net.port_model[port], net.port_site[port]
+    is_dc = net.model_flag("power_type")[model] == "DC"
+    max_kw = net.model_flag("max_kw")[model].astype(float)
+    kind = np.array([site.template.kind for site in net.sites])[site]
+    season = 1.0 + 0.12 * np.cos(2 * np.pi * ((plugged / DAY_S) % 365.25 - 15) / 365.25)
+
+    dc_s = np.clip(chance.lognormal(np.log(1450), 0.4, count), 300, 5400)
+    ac_median = np.where(kind == "retail", 3300, np.where(kind == "workplace", 9500, 8000))
+    ac_s = np.clip(chance.lognormal(np.log(ac_median), 0.55), 900, 36_000)
+    charge_s = _whole(np.where(is_dc, dc_s, ac_s * season))
+    dc_kw = chance.uniform(0.25, 0.55, count) * np.minimum(max_kw, 170) * np.where(season > 1.05, 0.9, 1.0)
+    ac_kw = np.minimum(chance.choice(np.array([3.7, 7.2, 11.0, 21.5]), count, p=[0.2, 0.3, 0.4, 0.1]), max_kw * 0.97)
+    energy_wh = _whole(np.where(is_dc, dc_kw, ac_kw) * charge_s / 3.6)
+
+    idle_mean = np.array([_IDLE_H[site.template.kind] for site in net.sites])[site] * 3600
+    stays = chance.random(count) < np.where(is_dc, 0.25, 0.65)
+    dc_idle = chance.exponential(500, count)
+    ac_idle = np.minimum(chance.exponential(1.0, count) * np.maximum(idle_mean, 900), 9 * 3600)
+    idle_s = np.where(stays, _whole(np.where(is_dc, np.minimum(dc_idle, 3000), ac_idle)) + 20, 0)
+    return charge_s, energy_wh, idle_s
+
+
+def _drawn(net: Network, seed: int, tokens: int) -> Sessions:
+    """Draw all sessions that drivers would like to have."""
+    port, plugged = _arrivals(net, seed)
+    count = len(port)
+    chance = stream(seed, 33)
+    charge_s, energy, idle_s = _charging(net, port, plugged, chance)
+    model = net.port_model[port]
+    is_dc = net.model_flag("power_type")[model] == "DC"
+    is_bad = np.array([site.template.quality for site in net.sites])[net.port_site[port]] > 1
+
+    outcome = chance.random(count)
+    kind = np.where(outcome < np.where(is_bad, 0.07, 0.015), FAILED, NORMAL)
+    # A refused token starts no transaction, except where plugging in has started one already.
+    kind = np.where((outcome > 0.98) & ~net.model_flag("starts_on_plug")[model], REFUSED, kind)
+    normal = kind == NORMAL
+    twins = net.model_flag("connectors")[model] > 1
+    # One reserved plug leaves the other one of a twin free, so only ports with one plug are reserved.
+    reserves = (chance.random(count) < 0.012) & ~twins & normal
+    reserved = plugged - np.where(reserves, chance.integers(300, 1500, count), 0)
+    asked = plugged + chance.integers(4, 26, count)
+    started = asked + chance.integers(1, 5, count)
+    holds = (chance.random(count) < 0.05) & ~is_dc & normal
+    waiting = started + chance.integers(1, 5, count)
+    charging = waiting + np.where(holds, chance.integers(60, 900, count), 0)
+    full = charging + np.where(normal, charge_s, 0)
+    ended = np.where(normal, full + idle_s, started + chance.integers(30, 95, count))
+    unplugged = ended + np.where(chance.random(count) < 0.3, 0, chance.integers(10, 400, count))
+    soc_from = chance.integers(8, 55, count)
+    soc_to = np.minimum(soc_from + chance.integers(20, 45, count), 100)
+    on_spot = chance.random(count) < 0.22
+    token = np.minimum(_whole(chance.random(count) ** 1.7 * tokens), tokens - 1)
+    second_plug = twins & (chance.random(count) < 0.18)
+    sessions = Sessions(
+        port=port,
+        connector=net.port_first_connector[port] + second_plug,
+        kind=kind,
+        reserved_at=reserved,
+        plugged_at=plugged,
+        asked_at=asked,
+        started_at=started,
+        # A failed or refused start has no charging: its times collapse onto its end.
+        waiting_at=np.where(normal, waiting, ended),
+        charging_at=np.where(normal, charging, ended),
+        full_at=np.where(normal, full, ended),
+        ended_at=ended,
+        unplugged_at=unplugged,
+        energy_wh=np.where(normal, energy, 0),
+        register_wh=np.zeros(count, dtype=np.int64),
+        soc_from=soc_from,
+        soc_to=soc_to,
+        token=np.where(on_spot, AD_HOC, token),
+        number=np.zeros(count, dtype=np.int64),
+    )
+    return sessions.take(np.lexsort((sessions.reserved_at, sessions.port)))
+
+
 def plan_sessions(net: Network, outages: Outages, seed: int, tokens: int) -> Sessions:
     """Draw the sessions of the whole period.
 
@@ -169,84 +252,7 @@ def plan_sessions(net: Network, outages: Outages, seed: int, tokens: int) -> Ses
         seed: Seed of chance.
         tokens: Number of tokens the drivers share.
     """
-    port, plugged = _arrivals(net, seed)
-    count = len(port)
-    chance = stream(seed, 33)
-    model = net.port_model[port]
-    is_dc = net.model_flag("power_type")[model] == "DC"
-    max_kw = net.model_flag("max_kw")[model].astype(float)
-    kind_of_site = np.array([site.template.kind for site in net.sites])[net.port_site[port]]
-    is_bad = np.array([site.template.quality for site in net.sites])[net.port_site[port]] > 1
-    season = 1.0 + 0.12 * np.cos(2 * np.pi * ((plugged / DAY_S) % 365.25 - 15) / 365.25)
-
-    dc_s = np.clip(chance.lognormal(np.log(1450), 0.4, count), 300, 5400)
-    ac_median = np.where(kind_of_site == "retail", 3300, np.where(kind_of_site == "workplace", 9500, 8000))
-    ac_s = np.clip(chance.lognormal(np.log(ac_median), 0.55), 900, 36_000)
-    charge_s = _whole(np.where(is_dc, dc_s, ac_s * season))
-    dc_kw = chance.uniform(0.25, 0.55, count) * np.minimum(max_kw, 170) * np.where(season > 1.05, 0.9, 1.0)
-    ac_kw = np.minimum(chance.choice(np.array([3.7, 7.2, 11.0, 21.5]), count, p=[0.2, 0.3, 0.4, 0.1]), max_kw * 0.97)
-    energy = _whole(np.where(is_dc, dc_kw, ac_kw) * charge_s / 3.6)
-
-    idle_mean = np.array([_IDLE_H[site.template.kind] for site in net.sites])[net.port_site[port]] * 3600
-    stays = chance.random(count) < np.where(is_dc, 0.25, 0.65)
-    dc_idle = chance.exponential(500, count)
-    ac_idle = np.minimum(chance.exponential(1.0, count) * np.maximum(idle_mean, 900), 9 * 3600)
-    idle_s = np.where(stays, _whole(np.where(is_dc, np.minimum(dc_idle, 3000), ac_idle)) + 20, 0)
-
-    chance_kind = chance.random(count)
-    is_16 = net.model_flag("is_16")[model]
-    on_plug = net.model_flag("starts_on_plug")[model]
-    failed_share = np.where(is_bad, 0.07, 0.015)
-    kind = np.where(chance_kind < failed_share, FAILED, NORMAL)
-    kind = np.where((chance_kind > 0.98) & ~on_plug, REFUSED, kind)
-    normal = kind == NORMAL
-    energy = np.where(normal, energy, 0)
-
-    twins = net.model_flag("connectors")[model] > 1
-    reserves = (chance.random(count) < 0.012) & ~twins & normal
-    reserved = plugged - np.where(reserves, chance.integers(300, 1500, count), 0)
-    asked = plugged + chance.integers(4, 26, count)
-    started = asked + chance.integers(1, 5, count)
-    holds = (chance.random(count) < 0.05) & ~is_dc & normal
-    waiting = started + chance.integers(1, 5, count)
-    charging = waiting + np.where(holds, chance.integers(60, 900, count), 0)
-    full = charging + np.where(normal, charge_s, 0)
-    ended = np.where(normal, full + idle_s, started + chance.integers(30, 95, count))
-    # A failed or refused start has no charging: its times collapse onto its end.
-    waiting = np.where(normal, waiting, ended)
-    charging = np.where(normal, charging, ended)
-    full = np.where(normal, full, ended)
-    unplugged = ended + np.where(chance.random(count) < 0.3, 0, chance.integers(10, 400, count))
-    soc_from = chance.integers(8, 55, count)
-    soc_to = np.minimum(soc_from + chance.integers(20, 45, count), 100)
-    token = np.where(
-        chance.random(count) < 0.22,
-        AD_HOC,
-        np.minimum(_whole(chance.random(count) ** 1.7 * tokens), tokens - 1),
-    )
-    second_plug = twins & (chance.random(count) < 0.18)
-
-    sessions = Sessions(
-        port=port,
-        connector=net.port_first_connector[port] + second_plug,
-        kind=kind,
-        reserved_at=reserved,
-        plugged_at=plugged,
-        asked_at=asked,
-        started_at=started,
-        waiting_at=waiting,
-        charging_at=charging,
-        full_at=full,
-        ended_at=ended,
-        unplugged_at=unplugged,
-        energy_wh=energy,
-        register_wh=np.zeros(count, dtype=np.int64),
-        soc_from=soc_from,
-        soc_to=soc_to,
-        token=token,
-        number=np.zeros(count, dtype=np.int64),
-    )
-    sessions = sessions.take(np.lexsort((sessions.reserved_at, sessions.port)))
+    sessions = _drawn(net, seed, tokens)
     sessions = sessions.take(_possible(net, outages, sessions))
     sessions = sessions.take(apart(sessions.port, sessions.reserved_at, sessions.unplugged_at, SESSION_GAP_S))
     _away_from_faulted_plug(net, outages, sessions)
@@ -297,19 +303,3 @@ def _number_and_meter(net: Network, sessions: Sessions, seed: int) -> None:
     base = np.maximum.accumulate(np.where(starts, before, 0)) if len(sessions) else before
     lifetime = hashed(seed, 34, sessions.port) % 4_000_000 + before - base
     sessions.register_wh = np.where(net.model_flag("session_register")[model], 0, lifetime)
-
-
-__all__ = [
-    "AD_HOC",
-    "FAILED",
-    "MODELS",
-    "NORMAL",
-    "REFUSED",
-    "Sessions",
-    "charged_share",
-    "energy_until",
-    "plan_outages",
-    "plan_sessions",
-    "sample_interval",
-    "transaction_started",
-]

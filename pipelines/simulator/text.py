@@ -37,6 +37,13 @@ def joined(*pieces: Piece, rows: int | None = None) -> pl.Series:
     return pl.select(pl.concat_str(expressions)).to_series()
 
 
+def chosen(which: np.ndarray, yes: tuple[Piece, ...], no: tuple[Piece, ...]) -> pl.Series:
+    """Join one list of pieces where a condition holds and another elsewhere."""
+    condition = pl.lit(pl.Series(which))
+    parts = [pl.concat_str([pl.lit(piece) for piece in pieces]) for pieces in (yes, no)]
+    return pl.select(pl.when(condition).then(parts[0]).otherwise(parts[1])).to_series()
+
+
 def looked_up(table: pl.Series, index: np.ndarray) -> pl.Series:
     """Return the texts of a table that an array of positions names."""
     return table.gather(pl.Series(index.astype(np.int64), dtype=pl.Int64))

@@ -10,9 +10,9 @@ import polars as pl
 from pipelines.home import replacing
 from pipelines.simulator import outages as kinds
 from pipelines.simulator.billing import CREDIT, FAULTS, MARKED_WRONG, NO_SESSION, Cdrs
-from pipelines.simulator.drivers import Drivers
 from pipelines.simulator.network import DAY_S, EMSPS, MODELS, OPERATORS, OWNERS, Network
 from pipelines.simulator.outages import Outages
+from pipelines.simulator.plan import Plan
 from pipelines.simulator.sessions import (
     FAILED,
     NORMAL,
@@ -24,9 +24,17 @@ from pipelines.simulator.sessions import (
 )
 
 STATES = (
-    "available", "occupied", "charging", "suspended_ev", "suspended_evse", "reserved", "unavailable", "faulted",
-    "offline", "unknown",
-)  # fmt: skip
+    "available",
+    "occupied",
+    "charging",
+    "suspended_ev",
+    "suspended_evse",
+    "reserved",
+    "unavailable",
+    "faulted",
+    "offline",
+    "unknown",
+)
 AVAILABLE, OCCUPIED, CHARGING, SUSPENDED_EV, SUSPENDED_EVSE, RESERVED, UNAVAILABLE, FAULTED, OFFLINE, UNKNOWN = range(
     10
 )
@@ -160,8 +168,9 @@ def _split_days(net: Network, days: LocalDays, states: pl.DataFrame) -> pl.DataF
     return pl.DataFrame({"port": port[row], "day": day, "state": states["state"].to_numpy()[row], "s": end - begin})
 
 
-def _session_frame(net: Network, sessions: Sessions, transactions: pl.Series) -> pl.DataFrame:
+def _session_frame(plan: Plan) -> pl.DataFrame:
     """Return one row per transaction: what a reader of the log can know of it."""
+    net, sessions = plan.net, plan.sessions
     runs = np.flatnonzero(sessions.kind != REFUSED)
     picked = sessions.take(runs)
     last_s = net.end_s - 1
@@ -179,7 +188,7 @@ def _session_frame(net: Network, sessions: Sessions, transactions: pl.Series) ->
         {
             "row": runs,
             "port": picked.port,
-            "transaction_id": transactions.gather(pl.Series(runs)),
+            "transaction_id": plan.transactions.gather(pl.Series(runs)),
             "started": started,
             "ended": picked.ended_at,
             "booked_at": np.where(complete, picked.ended_at, heard),
@@ -190,12 +199,13 @@ def _session_frame(net: Network, sessions: Sessions, transactions: pl.Series) ->
     )
 
 
-def _cdr_frame(net: Network, sessions: Sessions, drivers: Drivers, cdrs: Cdrs, transactions: pl.Series) -> pl.DataFrame:
-    source = sessions.take(cdrs.session)
-    emsp = drivers.emsp_of(source)
+def _cdr_frame(plan: Plan, cdrs: Cdrs) -> pl.DataFrame:
+    source = plan.sessions.take(cdrs.session)
+    emsp = plan.drivers.emsp_of(source)
     emsps = pl.Series([e.emsp_id for e in EMSPS])
     ids = cdrs.ids()
     phantom = cdrs.fault == NO_SESSION
+    net_only = np.array([operator.ocpi_version == "2.1.1" for operator in OPERATORS])
     return pl.DataFrame(
         {
             "row": np.arange(len(cdrs)),
@@ -203,13 +213,15 @@ def _cdr_frame(net: Network, sessions: Sessions, drivers: Drivers, cdrs: Cdrs, t
             "cdr_id": ids,
             "port": source.port,
             "emsp_id": emsps.gather(pl.Series(np.maximum(emsp, 0))).set(pl.Series(emsp < 0), None),
-            "transaction_id": transactions.gather(pl.Series(cdrs.session)).set(pl.Series(phantom), None),
+            "transaction_id": plan.transactions.gather(pl.Series(cdrs.session)).set(pl.Series(phantom), None),
             "started": cdrs.started_at,
             "ended": cdrs.ended_at,
             "updated": cdrs.updated_at,
-            "energy_wh": cdrs.energy_wh,
+            # A credit takes its energy back, whatever its total_energy says.
+            "energy_wh": np.where(cdrs.fault == CREDIT, -cdrs.energy_wh, cdrs.energy_wh),
             "net_cents": cdrs.net_cents,
-            "gross_cents": cdrs.gross_cents,
+            # 2.1.1 tells no amount after taxes.
+            "gross_cents": pl.Series(cdrs.gross_cents).set(pl.Series(net_only[cdrs.operator]), None),
             "right_net_cents": cdrs.right_net_cents,
             "is_credit": cdrs.fault == CREDIT,
             "credited_cdr_id": ids.gather(pl.Series(np.maximum(cdrs.credited, 0))).set(
@@ -221,9 +233,96 @@ def _cdr_frame(net: Network, sessions: Sessions, drivers: Drivers, cdrs: Cdrs, t
     )
 
 
-_INSTANT = "make_timestamptz(cast({} as bigint) * 1000000)"
-_KWH = "cast(cast({} as bigint) * 0.001::decimal(4, 3) as decimal(18, 6))"
-_MONEY = "cast(cast({} as bigint) * 0.01::decimal(3, 2) as decimal(18, 6))"
+_MACROS = """
+create macro instant(seconds) as make_timestamptz(cast(seconds as bigint) * 1000000);
+create macro local_date(day) as cast(make_timestamp(cast(day as bigint) * 86400000000) as date);
+create macro kwh(wh) as cast(cast(wh as bigint) * 0.001::decimal(4, 3) as decimal(18, 6));
+create macro money(cents) as cast(cast(cents as bigint) * 0.01::decimal(3, 2) as decimal(18, 6));
+"""
+
+_SECONDS_OF_STATES = ",\n".join(
+    f"cast(coalesce(sum(s) filter (where state in ({', '.join(map(str, members))})), 0) as bigint) as {name}"
+    for name, members in DAY_COLUMNS.items()
+)
+_SECONDS = ", ".join(f"coalesce({name}, 0) as {name}" for name in DAY_COLUMNS)
+
+_QUERIES = {
+    "port_state": """
+        select
+            port_id, state_name as state, instant(a) as started_at,
+            case when not is_last then instant(b) end as ended_at,
+            cast(b - a as bigint) as duration_s, error_code
+        from states join ports using (port)
+        order by port_id, a
+    """,
+    "port_day": f"""
+        with spent as (
+            select port, day, cast(sum(s) as bigint) as period_s, {_SECONDS_OF_STATES} from split group by port, day
+        ),
+        charged as (
+            select port, day, count(*) as session_count, sum(energy_wh) as energy_wh from sessions group by port, day
+        ),
+        billed as (select port, day, sum(net_cents) as net_cents from cdrs group by port, day),
+        days as (
+            select port, day from spent union select port, day from charged union select port, day from billed
+        )
+        select
+            port_id, site_id, owner_id, local_date(day) as local_date, coalesce(period_s, 0) as period_s, {_SECONDS},
+            coalesce(session_count, 0) as session_count, kwh(coalesce(energy_wh, 0)) as energy_kwh,
+            money(coalesce(net_cents, 0)) as revenue_net, currency
+        from days
+        left join spent using (port, day)
+        left join charged using (port, day)
+        left join billed using (port, day)
+        join ports using (port)
+        order by port_id, local_date
+    """,
+    "session": """
+        with billed as (
+            select session, cdr_id from cdrs where not is_credit and what is distinct from 'no_session'
+        )
+        select
+            station_id, port_id, site_id, transaction_id, instant(started) as started_at,
+            case when is_complete then instant(ended) end as ended_at, kwh(energy_wh) as energy_kwh, is_complete,
+            is_failed, local_date(day) as local_date, cdr_id
+        from sessions join ports using (port) left join billed on billed.session = sessions.row
+        order by station_id, started_at, transaction_id
+    """,
+    "cdr": """
+        select
+            peer, cdr_id, site_id, station_id, port_id, owner_id, emsp_id, transaction_id,
+            instant(started) as started_at,
+            instant(ended) as ended_at, instant(updated) as last_updated_at, local_date(day) as local_date,
+            kwh(energy_wh) as energy_kwh, money(net_cents) as net, money(gross_cents) as gross,
+            money(right_net_cents) as repriced_net, currency, is_credit, credited_cdr_id, is_marked_wrong, what
+        from cdrs join ports using (port)
+        order by peer, cdr_id
+    """,
+    "site_month": """
+        with parts as (
+            select site_id, currency, day, 1 as session_count, energy_wh, 0 as net_cents
+            from sessions join ports using (port)
+            union all
+            select site_id, currency, day, 0, 0, net_cents from cdrs join ports using (port)
+        )
+        select
+            site_id, cast(date_trunc('month', local_date(day)) as date) as local_month, currency,
+            cast(sum(session_count) as bigint) as session_count, kwh(sum(energy_wh)) as energy_kwh,
+            money(sum(net_cents)) as revenue_net
+        from parts
+        group by all
+        order by site_id, local_month
+    """,
+    "uptime": f"""
+        select
+            port_id, cast(coalesce(sum(b - a) filter (where state <= {RESERVED}), 0) as bigint) as up_s,
+            cast(coalesce(sum(b - a) filter (where state between {UNAVAILABLE} and {OFFLINE}), 0) as bigint) as down_s,
+            cast(coalesce(sum(b - a) filter (where state = {UNKNOWN}), 0) as bigint) as unknown_s
+        from states join ports using (port)
+        group by port_id
+        order by port_id
+    """,
+}
 
 
 def _quoted(path: Path) -> str:
@@ -231,37 +330,26 @@ def _quoted(path: Path) -> str:
     return f"'{text}'"
 
 
-def write_truth(  # noqa: PLR0913
-    net: Network,
-    outages: Outages,
-    sessions: Sessions,
-    drivers: Drivers,
-    cdrs: Cdrs,
-    transactions: pl.Series,
-    folder: Path,
-) -> list[Path]:
+def write_truth(plan: Plan, cdrs: Cdrs, folder: Path) -> list[Path]:
     """Write what is true of the network, as Parquet files.
 
     A session, its energy and a CDR's revenue belong to the site's local day and month of their end; a session that
     still runs belongs to its last sample or transaction event.
 
     Args:
-        net: The network.
-        outages: Its outages.
-        sessions: Its sessions.
-        drivers: Their tokens.
+        plan: What happens.
         cdrs: The CDRs.
-        transactions: Transaction id of each session.
         folder: ``HOME/truth``.
     """
+    net = plan.net
     days = LocalDays(net)
-    states = port_states(net, outages, sessions)
+    states = port_states(net, plan.outages, plan.sessions)
     site_of_port = net.port_site
-    session_frame = _session_frame(net, sessions, transactions)
+    session_frame = _session_frame(plan)
     session_frame = session_frame.with_columns(
         day=days.day(site_of_port[session_frame["port"].to_numpy()], session_frame["booked_at"].to_numpy())
     )
-    cdr_frame = _cdr_frame(net, sessions, drivers, cdrs, transactions)
+    cdr_frame = _cdr_frame(plan, cdrs)
     cdr_frame = cdr_frame.with_columns(
         day=days.day(site_of_port[cdr_frame["port"].to_numpy()], cdr_frame["ended"].to_numpy())
     )
@@ -280,81 +368,18 @@ def write_truth(  # noqa: PLR0913
         error_code=error_codes(net, states["port"].to_numpy(), states["code"].to_numpy()),
     )
     split = _split_days(net, days, states)
-    sums = ", ".join(
-        f"cast(coalesce(sum(s) filter (where state in ({', '.join(map(str, members))})), 0) as bigint) as {name}"
-        for name, members in DAY_COLUMNS.items()
-    )
-    date_of = "cast(make_timestamp(cast({} as bigint) * 86400000000) as date)"
-    queries = {
-        "port_state": f"""
-            select port_id, state_name as state, {_INSTANT.format("a")} as started_at,
-                case when is_last then null else {_INSTANT.format("b")} end as ended_at,
-                cast(b - a as bigint) as duration_s, error_code
-            from states join ports using (port) order by port_id, a""",
-        "port_day": f"""
-            with spent as (select port, day, cast(sum(s) as bigint) as period_s, {sums} from split group by port, day),
-            charged as (
-                select port, day, count(*) as session_count, sum(energy_wh) as energy_wh from sessions group by port, day
-            ),
-            billed as (select port, day, sum(net_cents) as net_cents from cdrs group by port, day),
-            days as (
-                select port, day from spent union select port, day from charged union select port, day from billed
-            )
-            select port_id, site_id, owner_id, {date_of.format("day")} as local_date,
-                coalesce(period_s, 0) as period_s, {", ".join(f"coalesce({name}, 0) as {name}" for name in DAY_COLUMNS)},
-                coalesce(session_count, 0) as session_count, {_KWH.format("coalesce(energy_wh, 0)")} as energy_kwh,
-                {_MONEY.format("coalesce(net_cents, 0)")} as revenue_net, currency
-            from days left join spent using (port, day) left join charged using (port, day)
-                left join billed using (port, day) join ports using (port)
-            order by port_id, local_date""",
-        "session": f"""
-            select station_id, port_id, site_id, transaction_id, {_INSTANT.format("started")} as started_at,
-                case when is_complete then {_INSTANT.format("ended")} end as ended_at,
-                {_KWH.format("s.energy_wh")} as energy_kwh, is_complete, is_failed, {date_of.format("s.day")} as local_date,
-                c.cdr_id
-            from sessions as s join ports using (port)
-                left join (select session, cdr_id from cdrs where not is_credit and what is distinct from 'no_session') as c
-                on c.session = s.row
-            order by station_id, started_at, transaction_id""",
-        "cdr": f"""
-            select peer, cdr_id, site_id, station_id, port_id, owner_id, emsp_id, transaction_id,
-                {_INSTANT.format("started")} as started_at, {_INSTANT.format("ended")} as ended_at,
-                {_INSTANT.format("updated")} as last_updated_at, {date_of.format("day")} as local_date,
-                {_KWH.format("energy_wh")} as energy_kwh, {_MONEY.format("net_cents")} as net,
-                {_MONEY.format("gross_cents")} as gross, {_MONEY.format("right_net_cents")} as repriced_net, currency,
-                is_credit, credited_cdr_id, is_marked_wrong, what
-            from cdrs join ports using (port) order by peer, cdr_id""",
-        "site_month": f"""
-            with days as (
-                select site_id, currency, date_trunc('month', {date_of.format("day")}) as local_month,
-                    count(*) as session_count, sum(energy_wh) as energy_wh, 0 as net_cents
-                from sessions join ports using (port) group by all
-                union all
-                select site_id, currency, date_trunc('month', {date_of.format("day")}), 0, 0, sum(net_cents)
-                from cdrs join ports using (port) group by all
-            )
-            select site_id, cast(local_month as date) as local_month, currency,
-                cast(sum(session_count) as bigint) as session_count, {_KWH.format("sum(energy_wh)")} as energy_kwh,
-                {_MONEY.format("sum(net_cents)")} as revenue_net
-            from days group by site_id, local_month, currency order by site_id, local_month""",
-        "uptime": f"""
-            select port_id,
-                cast(coalesce(sum(b - a) filter (where state <= {RESERVED}), 0) as bigint) as up_s,
-                cast(coalesce(sum(b - a) filter (where state in ({UNAVAILABLE}, {FAULTED}, {OFFLINE})), 0) as bigint) as down_s,
-                cast(coalesce(sum(b - a) filter (where state = {UNKNOWN}), 0) as bigint) as unknown_s
-            from states join ports using (port) group by port_id order by port_id""",
-    }
     cdr_frame = cdr_frame.with_columns(session=pl.Series(cdrs.session))
     files = []
     # Through files: handing frames over in memory makes DuckDB import pandas, which takes longer than all of this.
     with duckdb.connect() as con, TemporaryDirectory() as scratch:
         con.execute("set timezone = 'UTC'")
+        con.execute(_MACROS)
         tables = {"ports": ports, "states": states, "split": split, "sessions": session_frame, "cdrs": cdr_frame}
         for name, frame in tables.items():
             path = Path(scratch) / f"{name}.parquet"
             frame.write_parquet(path)
             con.execute(f"create view {name} as from read_parquet({_quoted(path)})")
-        for name, query in queries.items():
+        for name, query in _QUERIES.items():
             path = folder / f"{name}.parquet"
             with replacing(path) as temporary:
                 con.execute(f"copy ({query}) to {_quoted(temporary)} (format parquet, compression zstd)")

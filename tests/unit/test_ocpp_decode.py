@@ -44,7 +44,10 @@ METER = [
         "meterValue": [
             {
                 "timestamp": "2026-03-01T12:00:00Z",
-                "sampledValue": [{"value": "0.150", "unit": "kWh"}, {"value": "7.4", "measurand": "Power.Active.Import", "unit": "kW"}],
+                "sampledValue": [
+                    {"value": "0.150", "unit": "kWh"},
+                    {"value": "7.4", "measurand": "Power.Active.Import", "unit": "kW"},
+                ],
             }
         ],
     },
@@ -62,7 +65,19 @@ def native(frame: list, side: str, at: datetime = AT, station: str = "CP-1") -> 
 
 
 def recorder(frame: list, side: str) -> str:
-    return json.dumps({"ts": "2026-03-01T12:00:00.000Z", "station": "CP-1", "conn": 1, "protocol": "ocpp1.6", "dir": side, "frame": frame}) + "\n"
+    return (
+        json.dumps(
+            {
+                "ts": "2026-03-01T12:00:00.000Z",
+                "station": "CP-1",
+                "conn": 1,
+                "protocol": "ocpp1.6",
+                "dir": side,
+                "frame": frame,
+            }
+        )
+        + "\n"
+    )
 
 
 def home_assistant(frame: list, side: str) -> str:
@@ -89,7 +104,9 @@ def rpc_line_unix(frame: list, side: str) -> str:
 
 def everest(frame: list, side: str) -> str:
     way = "ChargePoint>CentralSystem" if side == "in" else "CentralSystem>ChargePoint"
-    return f"2026-03-01T12:00:00.000Z: {way} {frame[2] if frame[0] == 2 else 'Result'} \n{json.dumps(frame, indent=2)}\n\n"
+    return (
+        f"2026-03-01T12:00:00.000Z: {way} {frame[2] if frame[0] == 2 else 'Result'} \n{json.dumps(frame, indent=2)}\n\n"
+    )
 
 
 def octt(frame: list, side: str) -> str:
@@ -136,7 +153,11 @@ def test_every_shape_gives_the_same_facts(shape: str, tmp_path: Path, decode_log
     assert (start["event_type"], start["meter_wh"], start["transaction_id"]) == ("Started", 100, None)
     assert start["id_token_hash"] == pseudonym(TEST_KEY, "TAG-1")
     energy, power = lake_rows("ocpp/meter_sample", order_by="sample_number")
-    assert (energy["measurand"], energy["unit"], float(energy["value"])) == ("Energy.Active.Import.Register", "Wh", 150.0)
+    assert (energy["measurand"], energy["unit"], float(energy["value"])) == (
+        "Energy.Active.Import.Register",
+        "Wh",
+        150.0,
+    )
     assert (power["measurand"], power["unit"], float(power["value"])) == ("Power.Active.Import", "W", 7400.0)
     (boot,) = lake_rows("ocpp/boot")
     assert (boot["vendor"], boot["model"], boot["firmware_version"]) == ("V", "M", "1")
@@ -171,7 +192,13 @@ def test_ocpp_2_events_are_typed(tmp_path: Path, decode_log, lake_rows):
     ]
     assert statuses[1]["error_code"] == "E7"
     (event,) = lake_rows("ocpp/transaction_event")
-    assert (event["transaction_id"], event["evse_id"], event["connector_id"], event["seq_no"], event["is_offline"]) == ("tx", 1, None, 0, True)
+    assert (event["transaction_id"], event["evse_id"], event["connector_id"], event["seq_no"], event["is_offline"]) == (
+        "tx",
+        1,
+        None,
+        0,
+        True,
+    )
     assert event["id_token_hash"] == pseudonym(TEST_KEY, "TAG-1"), "tokens are compared without regard to case"
     assert [float(row["value"]) for row in lake_rows("ocpp/meter_sample", order_by="sample_number")] == [1500.0, 1200.0]
     assert {row["protocol"] for row in lake_rows("ocpp/frame")} == {"ocpp2.0.1"}
@@ -196,7 +223,9 @@ def test_local_times_use_the_offset_that_answers_tell(tmp_path: Path, decode_log
     log = tmp_path / "ha.log"
     log.write_text(home_assistant(BOOT, "in") + home_assistant(BOOT_RESULT, "out"))
     decode_log(log, default_time_zone="America/Chicago")
-    assert {(row["received_at"], row["received_at_quality"]) for row in lake_rows("ocpp/frame")} == {(AT, "inferred_zone")}
+    assert {(row["received_at"], row["received_at_quality"]) for row in lake_rows("ocpp/frame")} == {
+        (AT, "inferred_zone")
+    }
 
 
 def test_local_times_fall_back_to_the_default_zone_and_say_so(tmp_path: Path, decode_log, lake_rows):
@@ -209,7 +238,11 @@ def test_local_times_fall_back_to_the_default_zone_and_say_so(tmp_path: Path, de
 
 def test_lines_without_a_time_carry_the_last_one_known(tmp_path: Path, decode_log, lake_rows):
     log = tmp_path / "bare.log"
-    log.write_text("\n".join(json.dumps(frame) for frame in ([2, "h", "Heartbeat", {}], BOOT, BOOT_RESULT, [2, "h", "Heartbeat", {}])))
+    log.write_text(
+        "\n".join(
+            json.dumps(frame) for frame in ([2, "h", "Heartbeat", {}], BOOT, BOOT_RESULT, [2, "h", "Heartbeat", {}])
+        )
+    )
     counts = decode_log(log)
     assert (counts.loaded, counts.duplicate) == (4, 0), "two equal lines without a time are two heartbeats"
     rows = lake_rows("ocpp/frame", order_by="line_number")
@@ -228,7 +261,9 @@ def test_other_loggers_lines_are_no_records(tmp_path: Path, decode_log):
 
 
 @pytest.mark.parametrize("shape", ["native", "recorder", "home_assistant", "rpc_line"])
-def test_damaged_lines_are_quarantined_with_line_and_reason_and_the_rest_is_loaded(shape: str, tmp_path: Path, decode_log, lake_rows):
+def test_damaged_lines_are_quarantined_with_line_and_reason_and_the_rest_is_loaded(
+    shape: str, tmp_path: Path, decode_log, lake_rows
+):
     write, _, _ = SHAPES[shape]
     rng = random.Random(7)
     good = [write([2, f"id{n}", "StatusNotification", STATUS[3] | {"connectorId": n}], "in") for n in range(1000)]

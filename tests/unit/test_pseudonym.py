@@ -43,7 +43,9 @@ def test_case_and_blanks_do_not_matter():
 
 @given(
     tokens=st.lists(
-        st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters='-_:."\\/'), min_size=6, max_size=20),
+        st.text(
+            st.characters(codec="ascii", categories=["L", "N"], include_characters='-_:."\\/'), min_size=6, max_size=20
+        ),
         min_size=1,
         max_size=4,
     )

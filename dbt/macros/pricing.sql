@@ -1,0 +1,116 @@
+{# Arithmetic of the tariff engine that DuckDB and Spark spell differently. Dividing DECIMALs gives DOUBLE in DuckDB,
+   and a product of DECIMALs up to 18 digits wide fails beyond them, so the engine counts in whole numbers: quantities and
+   prices in millionths, amounts in thousand-millionths. #}
+
+{# Whole seconds since 1970-01-01 UTC. #}
+{% macro epoch_seconds(instant) -%}{{ adapter.dispatch('epoch_seconds', 'chargehouse')(instant) }}{%- endmacro %}
+{% macro duckdb__epoch_seconds(instant) -%}(epoch_us({{ instant }}) // 1000000){%- endmacro %}
+{% macro spark__epoch_seconds(instant) -%}unix_seconds({{ instant }}){%- endmacro %}
+
+{# The instant of whole seconds since 1970-01-01 UTC. #}
+{% macro instant_of_epoch(seconds) -%}{{ adapter.dispatch('instant_of_epoch', 'chargehouse')(seconds) }}{%- endmacro %}
+{% macro duckdb__instant_of_epoch(seconds) -%}to_timestamp({{ seconds }}){%- endmacro %}
+{% macro spark__instant_of_epoch(seconds) -%}timestamp_seconds({{ seconds }}){%- endmacro %}
+
+{# Seconds that the wall clock of an IANA zone is ahead of UTC at an instant. About 3 microseconds a row on DuckDB:
+   call it on distinct days, not on every period. #}
+{% macro utc_offset_seconds(instant, time_zone) -%}{{ adapter.dispatch('utc_offset_seconds', 'chargehouse')(instant, time_zone) }}{%- endmacro %}
+{% macro duckdb__utc_offset_seconds(instant, time_zone) -%}
+    cast(epoch_us(timezone({{ time_zone }}, {{ instant }})) // 1000000 - epoch_us({{ instant }}) // 1000000 as integer)
+{%- endmacro %}
+{% macro spark__utc_offset_seconds(instant, time_zone) -%}
+    cast(unix_seconds(from_utc_timestamp({{ instant }}, {{ time_zone }})) - unix_seconds({{ instant }}) as int)
+{%- endmacro %}
+
+{# What stands behind `from`: one column, time_zone: the IANA zones whose rules the engine knows. Asking for another one fails the
+   query, so zones are looked up here first. Spark has no list; it is given those of the time zone database's names. #}
+{% macro known_time_zones() -%}{{ adapter.dispatch('known_time_zones', 'chargehouse')() }}{%- endmacro %}
+{% macro duckdb__known_time_zones() -%}
+    (select distinct name as time_zone from pg_timezone_names())
+{%- endmacro %}
+{% macro spark__known_time_zones() -%}
+    (select explode(array(
+        {%- for zone in modules.pytz.all_timezones %}'{{ zone }}'{{ ", " if not loop.last }}{% endfor -%}
+    )) as time_zone)
+{%- endmacro %}
+
+{# Quotient of two whole numbers, cut towards zero. #}
+{% macro whole_quotient(numerator, denominator) -%}{{ adapter.dispatch('whole_quotient', 'chargehouse')(numerator, denominator) }}{%- endmacro %}
+{% macro duckdb__whole_quotient(numerator, denominator) -%}(({{ numerator }}) // ({{ denominator }})){%- endmacro %}
+{% macro spark__whole_quotient(numerator, denominator) -%}(({{ numerator }}) div ({{ denominator }})){%- endmacro %}
+
+{# The smallest whole multiple of `step` that is not below `total`; both whole numbers, total above 0. Integers, because
+   ceil(0.58333... * 3600 / 60) must be 35 blocks and floating point makes it 36. #}
+{% macro whole_steps(total, step) -%}
+    ({{ whole_quotient(total ~ ' + ' ~ step ~ ' - 1', step) }} * {{ step }})
+{%- endmacro %}
+
+{# a * b / divisor of whole numbers, rounded half away from zero, as BIGINT; null where it does not fit. `divisor` is even
+   and above 0. Products that fit 64 bits are taken there: on DuckDB that is 50 times as fast as 128 bits, and prices and
+   quantities of the real world always fit. #}
+{% macro rounded_product(a, b, divisor, a_below, b_below) -%}
+    case
+        when abs({{ a }}) < {{ a_below }} and abs({{ b }}) < {{ b_below }}
+            then {{ whole_quotient(a ~ ' * ' ~ b ~ ' + sign(' ~ a ~ ') * sign(' ~ b ~ ') * ' ~ whole_quotient(divisor, 2), divisor) }}
+        else
+            {{ wide_rounded_product(a, b, divisor) }}
+    end
+{%- endmacro %}
+
+{% macro wide_rounded_product(a, b, divisor) -%}{{ adapter.dispatch('wide_rounded_product', 'chargehouse')(a, b, divisor) }}{%- endmacro %}
+{% macro duckdb__wide_rounded_product(a, b, divisor) -%}
+    try_cast(
+        (cast({{ a }} as hugeint) * {{ b }} + sign({{ a }}) * sign({{ b }}) * (({{ divisor }}) // 2)) // ({{ divisor }})
+    as bigint)
+{%- endmacro %}
+{% macro spark__wide_rounded_product(a, b, divisor) -%}
+    try_cast(
+        round(cast({{ a }} as decimal(19, 0)) * cast({{ b }} as decimal(19, 0)) / cast({{ divisor }} as decimal(19, 0)), 0)
+    as bigint)
+{%- endmacro %}
+
+{# A whole number of millionths as DECIMAL(18,6). #}
+{% macro from_millionths(value) -%}
+    cast(cast({{ value }} as decimal(18, 0)) * 0.000001 as decimal(18, 6))
+{%- endmacro %}
+
+{# An amount of money as the engine keeps it: thousand-millionths (1e-9) of the currency's unit in a BIGINT, up to nine
+   thousand million units; null beyond. Nine decimals leave a rounding error of half a thousand-millionth per line, far
+   below the cent and below the six decimals shown. #}
+{% macro to_nano(amount) -%}try_cast(cast({{ amount }} as decimal(38, 6)) * 1000000000 as bigint){%- endmacro %}
+
+{# The amount of `nano` thousand-millionths as DECIMAL(18,6), rounded half away from zero. #}
+{% macro from_nano(nano) -%}
+    {{ from_millionths(whole_quotient(nano ~ ' + sign(' ~ nano ~ ') * 500', 1000)) }}
+{%- endmacro %}
+
+{# Days from 1970-01-01 to a date. #}
+{% macro day_number(date) -%}{{ adapter.dispatch('day_number', 'chargehouse')(date) }}{%- endmacro %}
+{% macro duckdb__day_number(date) -%}date_diff('day', date '1970-01-01', {{ date }}){%- endmacro %}
+{% macro spark__day_number(date) -%}datediff({{ date }}, date '1970-01-01'){%- endmacro %}
+
+{# Seconds after midnight of a wall-clock text HH:MM or HH:MM:SS; null where it is none. #}
+{% macro clock_seconds(text) -%}
+    try_cast(substr({{ text }}, 1, 2) as integer) * 3600 + try_cast(substr({{ text }}, 4, 2) as integer) * 60
+    + coalesce(try_cast(nullif(substr({{ text }}, 7, 2), '') as integer), 0)
+{%- endmacro %}
+
+{# The bit that a local day (days since 1970-01-01, a Thursday) has in a week mask: Monday 1, Tuesday 2, ... Sunday 64. #}
+{% macro day_bit(day_number) -%}
+    cast(power(2, ({{ day_number }} + 3) % 7) as integer)
+{%- endmacro %}
+
+{# A DECIMAL(18,6) below a million as a whole number of millionths. #}
+{% macro millionths(value) -%}cast({{ value }} * 1000000 as bigint){%- endmacro %}
+
+{# The amount after tax when a price limit has moved the net amount from `net_before` to `net_after`. A limit stated after
+   tax decides by itself; without one the tax moves in proportion to the net amount. All in thousand-millionths. #}
+{% macro limited_gross(gross, net_before, net_after, gross_limit, comparison) -%}
+    case
+        when {{ gross_limit }} is not null
+            then case when {{ gross }} {{ comparison }} {{ gross_limit }} then {{ gross_limit }} else {{ gross }} end
+        when {{ net_after }} = {{ net_before }} or {{ net_after }} is null or {{ gross }} is null then {{ gross }}
+        when {{ net_before }} = 0 then {{ net_after }}
+        else {{ wide_rounded_product(gross, net_after, net_before) }}
+    end
+{%- endmacro %}

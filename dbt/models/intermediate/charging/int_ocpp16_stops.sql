@@ -1,0 +1,44 @@
+{# One row is one StopTransaction of an OCPP 1.6 station, however often it was repeated, with the started session it stops. #}
+with events as (
+    select * from {{ ref('stg_ocpp__transaction_events') }}
+),
+
+windows as (
+    select * from {{ ref('int_ocpp16_start_windows') }}
+),
+
+sent as (
+    select
+        events.frame_id,
+        events.station_id,
+        events.transaction_id,
+        events.received_at,
+        events.meter_wh,
+        events.reason,
+        events.id_token_hash,
+        {{ charger_time('events.event_at', 'events.received_at') }} as stopped_at
+    from events
+    where events.event_type = 'Ended'
+        and {{ is_ocpp16('events') }}
+    qualify row_number() over (
+        partition by events.station_id, events.transaction_id, events.event_at, events.meter_wh
+        order by events.received_at, events.frame_id
+    ) = 1
+)
+
+select
+    sent.frame_id as stop_frame_id,
+    sent.station_id,
+    sent.transaction_id,
+    sent.received_at,
+    sent.stopped_at,
+    sent.meter_wh as meter_stop_wh,
+    sent.reason,
+    sent.id_token_hash,
+    windows.session_id
+from sent
+left join windows
+    on sent.station_id = windows.station_id
+    and sent.transaction_id = windows.transaction_id
+    and sent.stopped_at < windows.to_at
+    and (sent.stopped_at >= windows.from_at or sent.received_at >= windows.first_received_at)

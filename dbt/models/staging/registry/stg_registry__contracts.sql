@@ -1,0 +1,26 @@
+{# One row is one contract between owner and operator of the registry as it stands now. #}
+with current_rows as (
+{{ current_registry_rows('contract', ['contract_id']) }}
+)
+
+select
+    contract_id,
+    site_id,
+    station_id,
+    owner_id,
+    operator_id,
+    valid_from,
+    valid_to,
+    sla_policy_id,
+    sla_target_ratio,
+    sla_credit_per_percent_point,
+    owner_share_ratio,
+    share_basis,
+    operator_fee_per_kwh,
+    operator_fee_per_session,
+    operator_fee_per_port_month,
+    minimum_guarantee_per_month,
+    currency,
+    path,
+    line_number
+from current_rows
