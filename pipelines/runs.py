@@ -14,27 +14,12 @@ from pathlib import Path
 
 from pipelines.home import Home, replacing
 from pipelines.ingest import IngestResult
+from pipelines.quality.result import CheckResult
 from pipelines.settings import project_root
 
 
 class HomeBusyError(Exception):
     """Another run works on this home."""
-
-
-@dataclass(slots=True)
-class CheckResult:
-    """One check of one run."""
-
-    suite: str
-    table_name: str
-    check_name: str
-    column_name: str | None
-    severity: str  # error or warn
-    is_blocking: bool
-    passed: bool
-    observed: str | None
-    failing_count: int | None
-    failing_sample: str | None
 
 
 @dataclass(slots=True)
@@ -67,7 +52,7 @@ def code_version() -> str:
     """Return a hash of the dbt project and the decoders: what the marts are made with besides the data."""
     digest = sha256()
     root = project_root()
-    for folder, pattern in (("dbt/models", "*"), ("dbt/macros", "*"), ("dbt/seeds", "*"), ("pipelines", "*.py")):
+    for folder, pattern in (("dbt/models", "*"), ("dbt/macros", "*"), ("dbt/seeds", "*"), ("pipelines", "*.py"), ("pipelines", "*.yml")):
         for path in sorted((root / folder).rglob(pattern)):
             if path.is_file():
                 digest.update(str(path.relative_to(root)).encode())

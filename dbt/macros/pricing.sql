@@ -103,6 +103,9 @@
 {# A DECIMAL(18,6) below a million as a whole number of millionths. #}
 {% macro millionths(value) -%}cast({{ value }} * 1000000 as bigint){%- endmacro %}
 
+{# Hours (DECIMAL(18,6)) as the nearest whole second. #}
+{% macro nearest_second(hours) -%}{{ whole_quotient(millionths(hours) ~ ' * 36 + 5000', 10000) }}{%- endmacro %}
+
 {# The amount after tax when a price limit has moved the net amount from `net_before` to `net_after`. A limit stated after
    tax decides by itself; without one the tax moves in proportion to the net amount. All in thousand-millionths. #}
 {% macro limited_gross(gross, net_before, net_after, gross_limit, comparison) -%}

@@ -10,6 +10,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtC
 
 from pipelines import runs
 from pipelines.defs.resources import HomeResource
+from pipelines.quality.result import CheckResult
 from pipelines.settings import export_to_children
 from pipelines.warehouse.dbt_project import dbt_environment, manifest_folder
 
@@ -61,7 +62,7 @@ def _keep_results(home: HomeResource, run_id: str, invocation: Any) -> None:  # 
         if kind in ("test", "unit_test"):
             passed = result["status"] in ("pass", "success")
             checks.append(
-                runs.CheckResult(
+                CheckResult(
                     suite="dbt unit test" if kind == "unit_test" else "dbt data test",
                     table_name=name.split(".")[1],
                     check_name=name.split(".", 1)[1],
@@ -69,7 +70,7 @@ def _keep_results(home: HomeResource, run_id: str, invocation: Any) -> None:  # 
                     severity="warn" if result["status"] == "warn" else "error",
                     is_blocking=result["status"] != "warn",
                     passed=passed,
-                    observed=result["status"],
+                    observed=str(result["status"]),
                     failing_count=result.get("failures"),
                     failing_sample=None if passed else (result.get("message") or "")[:2000],
                 )

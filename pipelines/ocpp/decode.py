@@ -34,6 +34,7 @@ _EXPECTED = {
     "line_too_long": "a line of at most 8 MiB",
     "unrecognised_line": "a line in the format of the log",
     "bad_time": "a date and time",
+    "implausible_time": "a time between 2009 and the day after tomorrow",
     "missing_raw_frame": "raw_frame on a message",
     "missing_frame": "a frame or an event",
     "missing_charger_id": "charger_id",
@@ -232,6 +233,9 @@ def _raw_record_sql(log_format: LogFormat, has_bad_text: bool) -> str:
             case
                 {bad_text}
                 when problem is not null then problem
+                when coalesce(received_at, timezone('UTC', received_local)) < timestamptz '2009-01-01 00:00:00+00'
+                    or coalesce(received_at, timezone('UTC', received_local)) > now() + interval '2 days'
+                    then 'implausible_time'
                 when kind is null then 'unrecognised_line'
                 when kind <> 'frame' then null
                 when is_broken then 'bad_json'

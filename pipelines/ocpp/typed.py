@@ -270,15 +270,20 @@ _METER_SQL = f"""
         phase,
         location,
         context,
-        case unit_text when 'kWh' then 'Wh' when 'kW' then 'W' when 'kvarh' then 'varh' when 'kvar' then 'var'
-            when 'kVA' then 'VA' when 'kVAh' then 'VAh' when 'Celcius' then 'Celsius' else unit_text end as unit,
+        -- chargers spell units in any case; Celcius is the schema's own spelling
+        case lower(unit_text)
+            when 'kwh' then 'Wh' when 'wh' then 'Wh' when 'kw' then 'W' when 'w' then 'W'
+            when 'kvarh' then 'varh' when 'kvar' then 'var' when 'kva' then 'VA' when 'kvah' then 'VAh'
+            when 'celcius' then 'Celsius' when 'percent' then 'Percent' when 'a' then 'A' when 'v' then 'V'
+            else unit_text
+        end as unit,
         -- the exponent does the conversion while the text is read: exact, and far quicker than arithmetic on wide decimals
         try_cast(
             trim(raw_value) || case
-                when multiplier + (case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 3 else 0 end) = 0
+                when multiplier + (case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end) = 0
                     then ''
                 else 'e' || (
-                    multiplier + (case when unit_text in ('kWh', 'kW', 'kvarh', 'kvar', 'kVA', 'kVAh') then 3 else 0 end)
+                    multiplier + (case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end)
                 )
             end as decimal(18, 4)
         ) as value,

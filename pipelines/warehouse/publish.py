@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pipelines.home import Home
 from pipelines.lake import ALL_TABLES
-from pipelines.runs import CheckResult, RunRecord, read_checks, read_runs
+from pipelines.quality.result import CheckResult
+from pipelines.runs import RunRecord, read_checks, read_runs
 
 # Files of this storage version are read by DuckDB 1.5 and 2.x alike.
 STORAGE_VERSION = "v1.5.0"

@@ -65,7 +65,8 @@ def test_a_secrets_file_that_does_not_parse_is_refused_by_name(tmp_path):
 
 def test_serving_hands_the_home_to_the_server_and_returns_its_code(tmp_path, monkeypatch):
     seen = tmp_path / "seen"
-    script = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(os.environ['CHARGEHOUSE_HOME']); raise SystemExit(3)"
+    write = f"pathlib.Path({str(seen)!r}).write_text(os.environ['CHARGEHOUSE_HOME'])"
+    script = f"import os, pathlib; {write}; raise SystemExit(3)"
     monkeypatch.setattr(serve, "command", lambda port, address: [sys.executable, "-c", script])
     monkeypatch.chdir(tmp_path)
     assert serve.serve_dashboards(Home(Path("data")), 8501) == 3

@@ -569,11 +569,11 @@ def test_no_token_contract_or_mail_address_is_left_in_the_clear(decode, home, la
         CDR_211,
         CDR_221,
         changed(CDR_230, signed_data=signed),
-        changed(CDR_221, id="n", cdr_token={"uid": 1234567890123, "contract_id": CONTRACT}),
+        changed(CDR_221, id="n", cdr_token={"uid": 1234567890123, "contract_id": CONTRACT}, remark=...),
         changed(CDR_221, id="mixed", location=CDR_211["location"], auth_id=AUTH_ID),
         changed(CDR_221, id="no cost", total_cost=None),
         changed(CDR_221, id="list", cdr_token={"uid": [UID], "contract_id": {"x": CONTRACT}}, remark=...),
-        changed(CDR_221, id="float", cdr_token={"uid": 123456.75}),
+        changed(CDR_221, id="float", cdr_token={"uid": 123456.75}, remark=...),
     ]
     texts = [json.dumps(cdr) for cdr in cdrs]
     texts += [

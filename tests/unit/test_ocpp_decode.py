@@ -417,3 +417,22 @@ def test_the_real_logs_decode_whole(real_data: Path, decode_log, lake_rows):
     goe = [row for row in frames if row["log_source"] == "ha_goe_v"]
     assert {row["received_at_quality"] for row in goe} == {"inferred_zone"}
     assert min(row["received_at"] for row in goe) == datetime(2025, 12, 23, 12, 9, 59, 759000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_a_line_from_another_age_is_quarantined(year: int, tmp_path: Path, decode_log, lake_rows):
+    """One such line would stretch the history of every port by decades."""
+    log = tmp_path / "x.jsonl"
+    log.write_text(native(BOOT, "in") + native(STATUS, "in", AT.replace(year=year)))
+    assert decode_log(log).quarantined == 1
+    assert lake_rows("quarantine/record")[0]["reason"] == "implausible_time"
+
+
+def test_units_are_read_in_any_spelling(tmp_path: Path, decode_log, lake_rows):
+    samples = [{"value": "1.5", "unit": "KWH"}, {"value": "1500", "unit": "wh"}, {"value": "2", "unit": "kw", "measurand": "Power.Active.Import"}]
+    frame = [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [{"timestamp": "2026-03-01T12:00:00Z", "sampledValue": samples}]}]
+    log = tmp_path / "x.jsonl"
+    log.write_text(native(frame, "in"))
+    decode_log(log)
+    rows = lake_rows("ocpp/meter_sample", order_by="sample_number")
+    assert [(row["unit"], float(row["value"])) for row in rows] == [("Wh", 1500.0), ("Wh", 1500.0), ("W", 2000.0)]

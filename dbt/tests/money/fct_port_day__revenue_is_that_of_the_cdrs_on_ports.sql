@@ -17,7 +17,8 @@ cdrs as (
         count(*) as cdr_count
     from {{ ref('fct_cdr') }} as fct_cdr
     inner join {{ ref('int_site_currency') }} as currencies on fct_cdr.site_id = currencies.site_id
-    where fct_cdr.port_id is not null
+    where
+        fct_cdr.port_id is not null
         and not fct_cdr.is_home_charging_compensation
     group by fct_cdr.port_id, fct_cdr.local_date
 )
@@ -27,7 +28,9 @@ select
     coalesce(days.local_date, cdrs.local_date) as local_date
 from days
 full outer join cdrs
-    on days.port_id = cdrs.port_id
-    and days.local_date = cdrs.local_date
-where coalesce(days.revenue_net, 0) <> coalesce(cdrs.revenue_net, 0)
+    on
+        days.port_id = cdrs.port_id
+        and days.local_date = cdrs.local_date
+where
+    coalesce(days.revenue_net, 0) <> coalesce(cdrs.revenue_net, 0)
     or coalesce(days.cdr_count, 0) <> coalesce(cdrs.cdr_count, 0)

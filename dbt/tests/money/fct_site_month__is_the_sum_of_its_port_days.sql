@@ -41,12 +41,15 @@ select
     coalesce(days.local_month, months.local_month) as local_month
 from days
 full outer join months
-    on days.site_id = months.site_id
-    and days.local_month = months.local_month
+    on
+        days.site_id = months.site_id
+        and days.local_month = months.local_month
 left join without_port
-    on months.site_id = without_port.site_id
-    and months.local_month = without_port.local_month
-where coalesce(days.period_s, 0) <> coalesce(months.period_s, 0)
+    on
+        months.site_id = without_port.site_id
+        and months.local_month = without_port.local_month
+where
+    coalesce(days.period_s, 0) <> coalesce(months.period_s, 0)
     or coalesce(days.downtime_s, 0) <> coalesce(months.downtime_s, 0)
     or coalesce(days.in_use_s, 0) <> coalesce(months.in_use_s, 0)
     or coalesce(days.session_count, 0) + coalesce(without_port.session_count, 0) <> coalesce(months.session_count, 0)

@@ -30,8 +30,10 @@ select
     cdrs.revenue_net as cdr_revenue_net
 from months
 full outer join cdrs
-    on months.site_id = cdrs.site_id
-    and months.local_month = cdrs.local_month
-    and months.currency = cdrs.currency
-where coalesce(months.revenue_net, 0) <> coalesce(cdrs.revenue_net, 0)
+    on
+        months.site_id = cdrs.site_id
+        and months.local_month = cdrs.local_month
+        and months.currency = cdrs.currency
+where
+    coalesce(months.revenue_net, 0) <> coalesce(cdrs.revenue_net, 0)
     or coalesce(months.cdr_count, 0) <> coalesce(cdrs.cdr_count, 0)

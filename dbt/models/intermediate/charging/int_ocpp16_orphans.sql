@@ -29,16 +29,37 @@ sampled as (
     group by station_id, transaction_id, {{ charger_time('sampled_at', 'received_at') }}
 ),
 
-sampled_sessions as (
+-- An inner join on the id, then a left join on the instant: an outer join on spans of time would compare everything with
+-- everything.
+matched as (
     select
-        sampled.*,
+        sampled.station_id,
+        sampled.transaction_id,
+        sampled.known_at,
         windows.session_id
     from sampled
-    left join windows
-        on sampled.station_id = windows.station_id
-        and sampled.transaction_id = windows.transaction_id
-        and sampled.known_at < windows.to_at
+    inner join windows
+        on
+            sampled.station_id = windows.station_id
+            and sampled.transaction_id = windows.transaction_id
+    where
+        sampled.known_at < windows.to_at
         and (sampled.known_at >= windows.from_at or sampled.received_at >= windows.first_received_at)
+),
+
+unmatched as (
+    select
+        sampled.station_id,
+        sampled.transaction_id,
+        sampled.known_at,
+        sampled.connector_id
+    from sampled
+    left join matched
+        on
+            sampled.station_id = matched.station_id
+            and sampled.transaction_id = matched.transaction_id
+            and sampled.known_at = matched.known_at
+    where matched.session_id is null
 ),
 
 evidence as (
@@ -50,8 +71,7 @@ evidence as (
         0 as is_stop,
         cast(null as string) as stop_frame_id,
         cast(null as decimal(18, 3)) as meter_stop_wh
-    from sampled_sessions
-    where session_id is null
+    from unmatched
     union all
     select
         station_id,
@@ -67,7 +87,7 @@ evidence as (
 
 -- Started sessions that a stop or a sample names by an id of theirs.
 confirmed as (
-    select session_id from sampled_sessions where session_id is not null
+    select session_id from matched
     union
     select session_id from stops where session_id is not null
 ),

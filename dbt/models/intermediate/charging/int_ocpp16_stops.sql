@@ -24,6 +24,20 @@ sent as (
         partition by events.station_id, events.transaction_id, events.event_at, events.meter_wh
         order by events.received_at, events.frame_id
     ) = 1
+),
+
+matched as (
+    select
+        sent.frame_id,
+        windows.session_id
+    from sent
+    inner join windows
+        on
+            sent.station_id = windows.station_id
+            and sent.transaction_id = windows.transaction_id
+    where
+        sent.stopped_at < windows.to_at
+        and (sent.stopped_at >= windows.from_at or sent.received_at >= windows.first_received_at)
 )
 
 select
@@ -35,10 +49,6 @@ select
     sent.meter_wh as meter_stop_wh,
     sent.reason,
     sent.id_token_hash,
-    windows.session_id
+    matched.session_id
 from sent
-left join windows
-    on sent.station_id = windows.station_id
-    and sent.transaction_id = windows.transaction_id
-    and sent.stopped_at < windows.to_at
-    and (sent.stopped_at >= windows.from_at or sent.received_at >= windows.first_received_at)
+left join matched on sent.frame_id = matched.frame_id

@@ -51,9 +51,11 @@ by_charging_state as (
         least(coalesce(event_states.to_at, spans.until_at), spans.until_at) as to_at
     from spans
     inner join event_states
-        on spans.station_id = event_states.station_id
-        and spans.transaction_id = event_states.transaction_id
-    where spans.protocol <> 'ocpp1.6'
+        on
+            spans.station_id = event_states.station_id
+            and spans.transaction_id = event_states.transaction_id
+    where
+        spans.protocol <> 'ocpp1.6'
         and event_states.charging_state is not null
         and event_states.from_at < spans.until_at
 ),
@@ -72,11 +74,13 @@ by_status as (
         least(coalesce(statuses.ended_at, spans.until_at), spans.until_at) as to_at
     from spans
     inner join statuses
-        on spans.station_id = statuses.station_id
-        and spans.connector_id = statuses.connector_id
-        and statuses.started_at < spans.until_at
-        and coalesce(statuses.ended_at > spans.started_at, true)
-    where spans.protocol = 'ocpp1.6'
+        on
+            spans.station_id = statuses.station_id
+            and spans.connector_id = statuses.connector_id
+            and spans.until_at > statuses.started_at
+            and coalesce(spans.started_at < statuses.ended_at, true)
+    where
+        spans.protocol = 'ocpp1.6'
         and statuses.evse_id is null
 ),
 
@@ -119,7 +123,8 @@ by_sample as (
     from spans
     inner join metered on spans.session_id = metered.session_id
     left join status_tells on spans.session_id = status_tells.session_id
-    where spans.protocol = 'ocpp1.6'
+    where
+        spans.protocol = 'ocpp1.6'
         and status_tells.session_id is null
 ),
 

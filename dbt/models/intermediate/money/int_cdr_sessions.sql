@@ -21,10 +21,12 @@ candidates as (
         abs({{ seconds_between('sessions.started_at', 'cdrs.started_at') }}) as start_difference_s
     from cdrs
     inner join sessions
-        on lower(cdrs.ocpi_session_id) = lower(sessions.transaction_id)
-        and sessions.started_at <= cdrs.ended_at + interval '1' hour
-        and coalesce(sessions.ended_at, sessions.last_seen_at) >= cdrs.started_at - interval '1' hour
-    where (cdrs.site_id = sessions.site_id or not cdrs.is_site_registered or sessions.site_id = 'unmapped')
+        on
+            lower(cdrs.ocpi_session_id) = lower(sessions.transaction_id)
+            and sessions.started_at <= cdrs.ended_at + interval '1' hour
+            and coalesce(sessions.ended_at, sessions.last_seen_at) >= cdrs.started_at - interval '1' hour
+    where
+        (cdrs.site_id = sessions.site_id or not cdrs.is_site_registered or sessions.site_id = 'unmapped')
         and (not cdrs.is_port_registered or coalesce(cdrs.port_id = sessions.port_id, true))
 ),
 
@@ -46,5 +48,5 @@ select
     case when site_id = cdr_site_id then port_id end as port_id
 from ranked
 where choice = 1
-    -- Without a port only a session that is alone is sure.
-    and (candidate_count = 1 or cdr_port_id = port_id)
+-- Without a port only a session that is alone is sure.
+and (candidate_count = 1 or cdr_port_id = port_id)

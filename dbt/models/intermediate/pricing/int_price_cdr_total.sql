@@ -19,15 +19,11 @@ summed as (
         case when count(net_nano) = count(*) then try_cast(sum(net_nano) as bigint) end as net_nano,
         case when count(gross_nano) = count(*) then try_cast(sum(gross_nano) as bigint) end as gross_nano,
         max(case when amount_nano is null then 1 else 0 end) = 1 as has_unusable_amount,
-        {% for part, kinds in [
-            ('energy', "'ENERGY'"),
-            ('time', "'TIME'"),
-            ('parking', "'PARKING_TIME'"),
-            ('reservation', "'RESERVATION_TIME', 'RESERVATION_FLAT'"),
-            ('flat', "'FLAT'"),
-        ] -%}
-        try_cast(sum(case when price_kind in ({{ kinds }}) then net_nano end) as bigint) as {{ part }}_nano,
-        {% endfor -%}
+        try_cast(sum(case when price_kind = 'ENERGY' then net_nano end) as bigint) as energy_nano,
+        try_cast(sum(case when price_kind = 'TIME' then net_nano end) as bigint) as time_nano,
+        try_cast(sum(case when price_kind = 'PARKING_TIME' then net_nano end) as bigint) as parking_nano,
+        try_cast(sum(case when price_kind in ('RESERVATION_TIME', 'RESERVATION_FLAT') then net_nano end) as bigint) as reservation_nano,
+        try_cast(sum(case when price_kind = 'FLAT' then net_nano end) as bigint) as flat_nano,
         max(case when restriction_unverifiable then 1 else 0 end) = 1 as has_unverifiable_restriction,
         max(case when period_spans_price_change then 1 else 0 end) = 1 as has_period_spanning_price_change
     from lines

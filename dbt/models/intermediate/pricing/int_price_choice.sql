@@ -1,4 +1,4 @@
-{# One row is one tariff that a CDR asks for (by id in its periods, or without naming one), with the price list chosen. #}
+{# One row is one tariff that a CDR asks for, by id in its periods or without naming one, with the version chosen. #}
 with sessions as (
     select * from {{ ref('int_price_session') }}
 ),
@@ -165,13 +165,13 @@ chosen as (
     qualify row_number() over (
         partition by cdr_number, tariff_id_key
         order by
-            source_rank,
-            validity_rank,
-            type_rank,
-            knowledge_rank,
+            source_rank asc,
+            validity_rank asc,
+            type_rank asc,
+            knowledge_rank asc,
             case when knowledge_rank = 0 then last_updated_at end desc nulls last,
-            last_updated_at nulls last,
-            price_list_number
+            last_updated_at asc nulls last,
+            price_list_number asc
     ) = 1
 )
 

@@ -1,5 +1,4 @@
-{# One row is one price component of a price list that can apply: the first of its kind in its element, and not behind an
-   element that always applies. #}
+{# One row is one price component that can apply: first of its kind in its element, not behind one that always applies. #}
 with price_lists as (
     select * from {{ ref('int_price_list') }}
 ),
@@ -79,18 +78,16 @@ windowed as (
 marked as (
     select
         *,
-        not (
-            window_length_s = 86400
-            and first_day_number = -1000000
-            and end_day_number = 10000000
-            and day_mask = 127
-            and min_kwh = -999999999999
-            and max_kwh = 999999999999
-            and min_duration_s <= 0
-            and max_duration_s = 9000000000000000
-            and not has_current_restriction
-            and not has_power_restriction
-        ) as is_restricted
+        window_length_s < 86400
+        or first_day_number > -1000000
+        or end_day_number < 10000000
+        or day_mask <> 127
+        or min_kwh > -999999999999
+        or max_kwh < 999999999999
+        or min_duration_s > 0
+        or max_duration_s < 9000000000000000
+        or has_current_restriction
+        or has_power_restriction as is_restricted
     from windowed
     where price_kind in ('ENERGY', 'TIME', 'PARKING_TIME', 'FLAT', 'RESERVATION_TIME', 'RESERVATION_FLAT')
 ),

@@ -1,11 +1,4 @@
-{# One row is one kind of quantity of one charging period with its price: step size on session totals, FLAT once, VAT. #}
-{%- set quantities = [
-    ('ENERGY', 'energy', 'energy_kwh', 'does_energy_price_change'),
-    ('TIME', 'time', 'time_h', 'does_time_price_change'),
-    ('PARKING_TIME', 'parking', 'parking_h', 'does_parking_price_change'),
-    ('RESERVATION_TIME', 'reservation_time', 'reservation_h', 'does_reservation_price_change'),
-] -%}
-{%- set flats = [('FLAT', 'flat'), ('RESERVATION_FLAT', 'reservation_flat')] -%}
+{# One row is one kind of quantity of one charging period with its price: steps on session totals, FLAT once, VAT. #}
 with matches as (
     select * from {{ ref('int_price_match') }}
 ),
@@ -31,49 +24,85 @@ session_totals as (
         max(case when reservation_time_rank is not null and reservation_h is not null then period_rank end)
             as last_reservation_period,
         -- Millionths of a kWh.
-        cast(sum(case when energy_rank is not null then {{ millionths('energy_kwh') }} end) as bigint) as energy_millionths,
+        cast(sum(case when energy_rank is not null then {{ millionths('energy_kwh') }} end) as bigint)
+            as energy_millionths,
         -- Ten-thousandths of a second: the hours as sent, exactly.
-        {% for name, rank, hours in [
-            ('time', 'time_rank', 'time_h'),
-            ('parking', 'parking_rank', 'parking_h'),
-            ('reservation', 'reservation_time_rank', 'reservation_h'),
-        ] -%}
-        cast(sum(case when {{ rank }} is not null then {{ millionths(hours) }} * 36 end) as bigint) as {{ name }}_exact,
+        cast(sum(case when time_rank is not null then {{ millionths('time_h') }} * 36 end) as bigint) as time_exact,
+        cast(sum(case when parking_rank is not null then {{ millionths('parking_h') }} * 36 end) as bigint) as parking_exact,
+        cast(sum(case when reservation_time_rank is not null then {{ millionths('reservation_h') }} * 36 end) as bigint) as reservation_exact,
         -- Whole seconds. OCPI numbers carry four decimals, 0.36 s of an hour: the nearest second of each period is what
         -- was meant, else 40 minutes sent as 0.6667 would be 2401 seconds and a block too many.
-        cast(
-            sum(case when {{ rank }} is not null then {{ whole_quotient(millionths(hours) ~ ' * 36 + 5000', 10000) }} end)
-        as bigint) as {{ name }}_s{{ "," if not loop.last }}
-        {% endfor %}
+        cast(sum(case when time_rank is not null then {{ nearest_second('time_h') }} end) as bigint) as time_s,
+        cast(sum(case when parking_rank is not null then {{ nearest_second('parking_h') }} end) as bigint) as parking_s,
+        cast(sum(case when reservation_time_rank is not null then {{ nearest_second('reservation_h') }} end) as bigint) as reservation_s
     from matches
     group by cdr_number
 ),
 
 quantities as (
-    {% for kind, name, quantity, price_change in quantities -%}
     select
         cdr_number,
         period_rank,
         period_number,
         price_list_number,
-        '{{ kind }}' as price_kind,
-        {{ name }}_rank as lookup_rank,
-        {{ quantity }} as quantity,
+        'ENERGY' as price_kind,
+        energy_rank as lookup_rank,
+        energy_kwh as quantity,
         has_current,
         has_power,
-        {{ price_change }} as period_spans_price_change
+        does_energy_price_change as period_spans_price_change
     from matches
-    where {{ name }}_rank is not null and {{ quantity }} is not null
+    where energy_rank is not null and energy_kwh is not null
     union all
-    {% endfor -%}
-    {% for kind, name in flats -%}
+    select
+        cdr_number,
+        period_rank,
+        period_number,
+        price_list_number,
+        'TIME' as price_kind,
+        time_rank as lookup_rank,
+        time_h as quantity,
+        has_current,
+        has_power,
+        does_time_price_change as period_spans_price_change
+    from matches
+    where time_rank is not null and time_h is not null
+    union all
+    select
+        cdr_number,
+        period_rank,
+        period_number,
+        price_list_number,
+        'PARKING_TIME' as price_kind,
+        parking_rank as lookup_rank,
+        parking_h as quantity,
+        has_current,
+        has_power,
+        does_parking_price_change as period_spans_price_change
+    from matches
+    where parking_rank is not null and parking_h is not null
+    union all
+    select
+        cdr_number,
+        period_rank,
+        period_number,
+        price_list_number,
+        'RESERVATION_TIME' as price_kind,
+        reservation_time_rank as lookup_rank,
+        reservation_h as quantity,
+        has_current,
+        has_power,
+        does_reservation_price_change as period_spans_price_change
+    from matches
+    where reservation_time_rank is not null and reservation_h is not null
+    union all
     select
         matches.cdr_number,
         matches.period_rank,
         matches.period_number,
         matches.price_list_number,
-        '{{ kind }}' as price_kind,
-        matches.{{ name }}_rank as lookup_rank,
+        'FLAT' as price_kind,
+        matches.flat_rank as lookup_rank,
         cast(1 as decimal(18, 6)) as quantity,
         matches.has_current,
         matches.has_power,
@@ -82,9 +111,24 @@ quantities as (
     inner join session_totals
         on
             matches.cdr_number = session_totals.cdr_number
-            and matches.period_rank = session_totals.first_{{ name }}_period
-    {{ "union all" if not loop.last }}
-    {% endfor %}
+            and matches.period_rank = session_totals.first_flat_period
+    union all
+    select
+        matches.cdr_number,
+        matches.period_rank,
+        matches.period_number,
+        matches.price_list_number,
+        'RESERVATION_FLAT' as price_kind,
+        matches.reservation_flat_rank as lookup_rank,
+        cast(1 as decimal(18, 6)) as quantity,
+        matches.has_current,
+        matches.has_power,
+        false as period_spans_price_change
+    from matches
+    inner join session_totals
+        on
+            matches.cdr_number = session_totals.cdr_number
+            and matches.period_rank = session_totals.first_reservation_flat_period
 ),
 
 stepped as (
@@ -121,20 +165,28 @@ stepped as (
         case
             when components.step_size is null then null
             -- Time and parking are rounded once between them: where parking is paid for, it alone.
-            {% for kind, name, also in [
-                ('TIME', 'time', 'and session_totals.last_parking_period is null'),
-                ('PARKING_TIME', 'parking', ''),
-                ('RESERVATION_TIME', 'reservation', ''),
-            ] -%}
             when
-                quantities.price_kind = '{{ kind }}'
-                and quantities.period_rank = session_totals.last_{{ name }}_period
-                and session_totals.{{ name }}_s > 0
-                {{ also }}
+                quantities.price_kind = 'TIME'
+                and quantities.period_rank = session_totals.last_time_period
+                and session_totals.last_parking_period is null
+                and session_totals.time_s > 0
                 then
-                    {{ whole_steps('session_totals.' ~ name ~ '_s', 'components.step_size') }} * 10000
-                    - session_totals.{{ name }}_exact
-            {% endfor -%}
+                    {{ whole_steps('session_totals.time_s', 'components.step_size') }} * 10000
+                    - session_totals.time_exact
+            when
+                quantities.price_kind = 'PARKING_TIME'
+                and quantities.period_rank = session_totals.last_parking_period
+                and session_totals.parking_s > 0
+                then
+                    {{ whole_steps('session_totals.parking_s', 'components.step_size') }} * 10000
+                    - session_totals.parking_exact
+            when
+                quantities.price_kind = 'RESERVATION_TIME'
+                and quantities.period_rank = session_totals.last_reservation_period
+                and session_totals.reservation_s > 0
+                then
+                    {{ whole_steps('session_totals.reservation_s', 'components.step_size') }} * 10000
+                    - session_totals.reservation_exact
         end as time_surplus
     from quantities
     inner join components

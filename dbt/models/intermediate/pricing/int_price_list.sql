@@ -1,4 +1,4 @@
-{# One row is one version of one tariff, however many CDRs embed a copy of it: prices are read once per distinct content. #}
+{# One row is one version of one tariff, however many CDRs embed it: prices are read once per distinct content. #}
 with tariffs as (
     select * from {{ ref('stg_ocpi__tariffs') }}
 ),

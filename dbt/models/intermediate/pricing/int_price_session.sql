@@ -16,7 +16,7 @@ sites as (
 ),
 
 known_zones as (
-    select time_zone from {{ known_time_zones() }} as zones
+    select zones.time_zone from {{ known_time_zones() }} as zones
 ),
 
 -- Engines compare zone names differently; the spelling of the list is the one they all know.
