@@ -10,7 +10,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Measured:
 
 
 @contextmanager
-def measured():
+def measured() -> Iterator[Measured]:
     """Measure the body: wall-clock and processor seconds of this process."""
     result = Measured()
     usage, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

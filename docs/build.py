@@ -46,9 +46,7 @@ def _table(name: str, sentence: str, columns: list[tuple[str, str, str]]) -> lis
 def marts_page(manifest: dict) -> str:
     """Return the data dictionary of the marts, from dbt's manifest."""
     models = [
-        node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["schema"] == "marts"
+        node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"
     ]
     lines = ["# Data dictionary: marts", "", "Written by `make docs` from the models' own descriptions.", ""]
     for model in sorted(models, key=lambda node: node["name"]):

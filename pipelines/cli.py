@@ -18,7 +18,7 @@ class Failure(click.ClickException):
 
     exit_code = 1
 
-    def show(self, file: Any = None) -> None:  # noqa: ANN401, ARG002
+    def show(self, file: Any = None) -> None:  # noqa: ANN401
         """Print the message."""
         click.echo(f"chargehouse: {self.message}", err=True)
 
@@ -60,7 +60,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             raise
         except KeyboardInterrupt:
             raise click.Abort from None
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             _fail(error, verbose)
 
     return wrapped
@@ -110,7 +110,7 @@ def demo(home: "Home", verbose: bool, port: int, no_serve: bool) -> None:  # noq
 @main.command()
 @click.option("--port", default=8501, show_default=True, help="Port of the dashboards, on 127.0.0.1.")
 @command
-def serve(home: "Home", verbose: bool, port: int) -> None:  # noqa: ARG001, F821
+def serve(home: "Home", verbose: bool, port: int) -> None:  # noqa: F821
     """Serve the dashboards on the published warehouse."""
     _serve(home, port)
 
@@ -126,7 +126,7 @@ def _serve(home: Any, port: int) -> None:  # noqa: ANN401
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI, on 127.0.0.1.")
 @command
-def orchestrate(home: "Home", verbose: bool, port: int) -> None:  # noqa: ARG001, F821
+def orchestrate(home: "Home", verbose: bool, port: int) -> None:  # noqa: F821
     """Run Dagster's web UI and daemon, with the nightly schedule and the landing sensor on."""
     from pipelines.run_job import orchestrate as start
 
@@ -147,7 +147,7 @@ def orchestrate(home: "Home", verbose: bool, port: int) -> None:  # noqa: ARG001
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the answer to a file.")
 @command
-def sql(home: "Home", verbose: bool, query: str | None, output_format: str, out: Path | None) -> None:  # noqa: ARG001, F821
+def sql(home: "Home", verbose: bool, query: str | None, output_format: str, out: Path | None) -> None:  # noqa: F821
     """Ask the published warehouse in SQL, read-only. Without QUERY: a prompt."""
     from pipelines.warehouse import query as asking
 
@@ -174,7 +174,7 @@ def simulate(ports: int, days: int, seed: int, out: Path, verbose: bool) -> None
 
     try:
         summary = make(out, ports=ports, days=days, seed=seed)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         _fail(error, verbose)
     click.echo(str(summary))
 

@@ -67,9 +67,7 @@ def build_definitions(home: Home) -> dg.Definitions:
     def landing_folder(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if not ingest.has_new_files(home):
             return dg.SkipReason("nothing new in the landing folder")
-        newest = max(
-            path.stat().st_mtime_ns for kind in ingest.KINDS for path in ingest.landing_files(home, kind)
-        )
+        newest = max(path.stat().st_mtime_ns for kind in ingest.KINDS for path in ingest.landing_files(home, kind))
         return dg.RunRequest(run_key=f"landed-{newest}")
 
     return dg.Definitions(

@@ -144,7 +144,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -174,7 +174,10 @@ class FileCounts:
             ValueError: The counts do not add up.
         """
         if self.read != self.loaded + self.duplicate + self.quarantined:
-            msg = f"{path}: {self.read} records read, but {self.loaded} loaded + {self.duplicate} duplicate + {self.quarantined} quarantined"
+            msg = (
+                f"{path}: {self.read} records read, but {self.loaded} loaded + {self.duplicate} duplicate + "
+                f"{self.quarantined} quarantined"
+            )
             raise ValueError(msg)
 
 

@@ -129,21 +129,21 @@ def ingest(
     result = IngestResult(kind)
     commits = read_commits(home)
     known = current_landed(home)
-    key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
     for number, path in enumerate(landing_files(home, kind), start=1):
         relative = str(path.relative_to(home.landing))
         status = path.stat()
         record = known.get(relative)
-        if record and (record.size_bytes, record.modified_ns) == (status.st_size, status.st_mtime_ns):
-            if record.source_id in commits:
-                result.files_known += 1
-                continue
+        is_unchanged = record and (record.size_bytes, record.modified_ns) == (status.st_size, status.st_mtime_ns)
+        if record and is_unchanged and record.source_id in commits:
+            result.files_known += 1
+            continue
         if on_file:
             on_file(relative, status.st_size, number)
         source_id = content_hash(path)
         now = datetime.now(UTC).isoformat()
         if source_id not in commits:
-            commit = _decode(home, settings, key, path, Commit(source_id, relative, kind, status.st_size, now), result)
+            begun = Commit(source_id, relative, kind, status.st_size, now)
+            commit = _decode(home, settings, path, begun, warnings=result.warnings)
             if (path.stat().st_size, path.stat().st_mtime_ns) != (status.st_size, status.st_mtime_ns):
                 result.warnings.append(f"{relative}: changed while it was read; left for the next run")
                 continue
@@ -159,16 +159,13 @@ def ingest(
         for name in ("read", "loaded", "duplicate", "quarantined"):
             setattr(result.counts, name, getattr(result.counts, name) + getattr(record_counts, name))
         first_seen = record.first_seen_at if record and record.source_id == source_id else now
-        _write_landed(
-            home, LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now)
-        )
+        _write_landed(home, LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now))
     return result
 
 
-def _decode(
-    home: Home, settings: Settings, key: bytes, path: Path, commit: Commit, result: IngestResult
-) -> LakeWriter:
-    """Run the kind's decoder on one file, on a connection of its own."""
+def _decode(home: Home, settings: Settings, path: Path, commit: Commit, *, warnings: list[str]) -> LakeWriter:
+    """Run the kind's decoder on one file, on a connection of its own; adds to the warnings."""
+    key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(f"set threads = {settings.threads}")
@@ -186,7 +183,7 @@ def _decode(
         else:
             outcome = decode_registry(path, writer=writer, default_time_zone=settings.default_time_zone)
             commit.counts = outcome.counts
-            result.warnings += [f"{commit.path}: {warning}" for warning in outcome.warnings]
+            warnings += [f"{commit.path}: {warning}" for warning in outcome.warnings]
     return writer
 
 

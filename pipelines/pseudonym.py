@@ -1,8 +1,8 @@
 """Pseudonyms for driver tokens, contract ids and e-mail addresses, as DuckDB macros.
 
 A pseudonym is the keyed hash HMAC-SHA-256 (RFC 2104) of the value, trimmed and in upper case (OCPP and OCPI compare
-tokens, which are ASCII, case-insensitively), cut to 32 hex digits. The same token in an OCPP frame and in a CDR has the same pseudonym,
-and without the key nobody can try tokens out against it.
+tokens, which are ASCII, case-insensitively), cut to 32 hex digits. The same token in an OCPP frame and in a CDR has the
+same pseudonym, and without the key nobody can try tokens out against it.
 """
 
 import hashlib

@@ -162,10 +162,7 @@ def _print_summary(record: runs.RunRecord, home: Home) -> None:
     for line in (*record.unreadable, *record.warnings)[:20]:
         print(f"note        {line}")
     if record.records_quarantined:
-        print(
-            "quarantine  chargehouse sql "
-            "\"select path, line_number, reason, expected from lake.quarantine_record\""
-        )
+        print('quarantine  chargehouse sql "select path, line_number, reason, expected from lake.quarantine_record"')
     if record.status in ("published", "unchanged"):
         print(f"warehouse   {home.published}")
 

@@ -52,7 +52,13 @@ def code_version() -> str:
     """Return a hash of the dbt project and the decoders: what the marts are made with besides the data."""
     digest = sha256()
     root = project_root()
-    for folder, pattern in (("dbt/models", "*"), ("dbt/macros", "*"), ("dbt/seeds", "*"), ("pipelines", "*.py"), ("pipelines", "*.yml")):
+    for folder, pattern in (
+        ("dbt/models", "*"),
+        ("dbt/macros", "*"),
+        ("dbt/seeds", "*"),
+        ("pipelines", "*.py"),
+        ("pipelines", "*.yml"),
+    ):
         for path in sorted((root / folder).rglob(pattern)):
             if path.is_file():
                 digest.update(str(path.relative_to(root)).encode())

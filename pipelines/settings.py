@@ -28,7 +28,9 @@ class Settings(BaseSettings):
         "once and kept in the home, readable by its owner alone.",
     )
     threads: int = Field(2, ge=1, description="Threads that DuckDB and dbt may use.")
-    memory_limit: str | None = Field(None, description="Memory that DuckDB may use, e.g. 4GB. Empty: DuckDB's own choice.")
+    memory_limit: str | None = Field(
+        None, description="Memory that DuckDB may use, e.g. 4GB. Empty: DuckDB's own choice."
+    )
     keep_versions: int = Field(3, ge=1, description="Published warehouse versions that stay for open readers.")
 
 

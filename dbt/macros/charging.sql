@@ -7,7 +7,7 @@
 {% macro charger_time(event_at, received_at) -%}
 case
     when {{ event_at }} is null
-        or {{ event_at }} < {{ instant('2010-01-01 00:00:00+00') }}
+        or {{ event_at }} < {{ instant("'2010-01-01 00:00:00+00:00'") }}
         or {{ event_at }} > {{ received_at }} + interval '60' second
         then coalesce({{ received_at }}, {{ event_at }})
     else {{ event_at }}
@@ -53,10 +53,10 @@ time_bucket(interval '15' minute, {{ instant }})
     explode(sequence({{ quarter_hour(start_at) }}, {{ quarter_hour(end_at) }}, interval 15 minute))
 {%- endmacro %}
 
-{# An instant written out, with its offset. #}
-{% macro instant(text) -%}{{ adapter.dispatch('instant', 'chargehouse')(text) }}{%- endmacro %}
-{% macro duckdb__instant(text) -%}timestamptz '{{ text }}'{%- endmacro %}
-{% macro spark__instant(text) -%}timestamp '{{ text }}:00'{%- endmacro %}
+{# An instant written out: a quoted text with its offset. #}
+{% macro instant(literal) -%}{{ adapter.dispatch('instant', 'chargehouse')(literal) }}{%- endmacro %}
+{% macro duckdb__instant(literal) -%}timestamptz {{ literal }}{%- endmacro %}
+{% macro spark__instant(literal) -%}timestamp {{ literal }}{%- endmacro %}
 
 {# A null of the type of instants. #}
 {% macro no_instant() -%}{{ adapter.dispatch('no_instant', 'chargehouse')() }}{%- endmacro %}

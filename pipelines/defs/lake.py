@@ -20,7 +20,9 @@ class RunConfig(dg.Config):
 
 
 @dg.asset(key=LANDING, group_name="landing", kinds={"file"}, output_required=False)
-def landing_files(context: dg.AssetExecutionContext, config: RunConfig, home: HomeResource) -> Iterator[dg.Output[None]]:
+def landing_files(
+    context: dg.AssetExecutionContext, config: RunConfig, home: HomeResource
+) -> Iterator[dg.Output[None]]:
     """What lies in the landing folder. Gives nothing, and so ends the run, when there is nothing new to do."""
     record = runs.RunRecord(
         run_id=runs.new_run_id(context.run_id),

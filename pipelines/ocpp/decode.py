@@ -129,7 +129,9 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
 def _whole_file(writer: LakeWriter, counts: FileCounts, reason: str, detail: str) -> None:
     """Quarantine one record that stands for what of the file can't be read at all."""
     writer.record.error = f"{reason}: {detail}"
-    writer.con.execute("create or replace temp table whole_file as select $1 as reason, $2 as expected", [reason, detail])
+    writer.con.execute(
+        "create or replace temp table whole_file as select $1 as reason, $2 as expected", [reason, detail]
+    )
     writer.quarantine(
         "select null::bigint as line_number, null::bigint as record_number, null::varchar as column_name, "
         "null::varchar as value, reason, expected, null::varchar as text from whole_file"
@@ -484,5 +486,3 @@ def _count_duplicates(writer: LakeWriter, counts: FileCounts) -> None:
     ).fetchone()
     counts.duplicate = row[0] if row else 0
     counts.loaded -= counts.duplicate
-
-

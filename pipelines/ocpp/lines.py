@@ -57,11 +57,11 @@ def _valid(data: bytes) -> tuple[bytes, bool]:
 
 
 def line_chunks(stream: BinaryIO, *, separator: bytes = b"\n", chunk_bytes: int = CHUNK_BYTES) -> Iterator[LineChunk]:
-    """Yield the lines of a stream in chunks that end at a separator.
+    r"""Yield the lines of a stream in chunks that end at a separator.
 
     Args:
         stream: Decompressed bytes; ``read(n)`` is short only at the end, as of :func:`pipelines.files.open_landed`.
-        separator: Where a chunk may be cut: ``b"\\n"``, or ``b"\\n\\n"`` for records of several lines.
+        separator: Where a chunk may be cut: ``b"\n"``, or ``b"\n\n"`` for records of several lines.
         chunk_bytes: Size of a chunk, bytes.
 
     Raises:

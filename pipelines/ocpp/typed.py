@@ -258,6 +258,13 @@ _METER_SQL = f"""
             ) as unit_text,
         from fields
     )
+    , exponents as (
+        select
+            *,
+            multiplier
+            + case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end as exponent,
+        from units
+    )
     select
         {_LINEAGE},
         sample_number,
@@ -279,16 +286,10 @@ _METER_SQL = f"""
         end as unit,
         -- the exponent does the conversion while the text is read: exact, and far quicker than arithmetic on wide decimals
         try_cast(
-            trim(raw_value) || case
-                when multiplier + (case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end) = 0
-                    then ''
-                else 'e' || (
-                    multiplier + (case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end)
-                )
-            end as decimal(18, 4)
+            trim(raw_value) || case when exponent <> 0 then 'e' || exponent else '' end as decimal(18, 4)
         ) as value,
         raw_value,
-    from units
+    from exponents
 """
 
 _BOOT_SQL = f"""

@@ -292,11 +292,12 @@ def is_offline(net: Network, outages: Outages) -> np.ndarray:
 def port_blocks(net: Network, outages: Outages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return port, begin and end of what stops a port, sorted by (port, begin).
 
-    One faulted connector of two stops nothing: its sessions use the other one.
+    One faulted connector of two stops nothing: its sessions use the other one. A late fault stops the whole station:
+    it comes with a silence.
     """
     stopping = outages.take(outages.kind != ONE_CONNECTOR)
     ports = net.model_flag("ports")[net.station_model[stopping.station]]
-    whole = stopping.port < 0
+    whole = (stopping.port < 0) | (stopping.kind == LATE_FAULT)
     copies = np.where(whole, ports, 1)
     row = np.repeat(np.arange(len(stopping)), copies)
     position = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)

@@ -304,6 +304,9 @@ _QUERIES = {
             from sessions join ports using (port)
             union all
             select site_id, currency, day, 0, 0, net_cents from cdrs join ports using (port)
+            union all
+            -- A month in which a site was watched is a month, even if nobody came.
+            select distinct site_id, currency, day, 0, 0, 0 from split join ports using (port)
         )
         select
             site_id, cast(date_trunc('month', local_date(day)) as date) as local_month, currency,

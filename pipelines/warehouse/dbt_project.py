@@ -75,4 +75,3 @@ def prepare_manifest(home: Home, settings: Settings) -> Path:
         msg = f"the dbt project does not parse:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         raise RuntimeError(msg)
     return manifest
-

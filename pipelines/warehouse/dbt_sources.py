@@ -11,7 +11,9 @@ import yaml
 from pipelines.lake import ALL_TABLES
 from pipelines.settings import project_root
 
-_LOCATION = "read_parquet('{{{{ env_var(\"CHARGEHOUSE_HOME\") }}}}/lake/{domain}/{{name}}/*.parquet', union_by_name = true)"
+_LOCATION = (
+    "read_parquet('{{{{ env_var(\"CHARGEHOUSE_HOME\") }}}}/lake/{domain}/{{name}}/*.parquet', union_by_name = true)"
+)
 
 
 def sources_yaml() -> str:

@@ -188,7 +188,7 @@ def publish(
             con.execute("detach candidate")
         _synced(candidate)
         final = home.versions / f"{run.run_id}.duckdb"
-        os.replace(candidate, final)
+        candidate.replace(final)
         _point_to(home, final)
     finally:
         candidate.unlink(missing_ok=True)
@@ -208,7 +208,7 @@ def _point_to(home: Home, version: Path) -> None:
     temporary = home.warehouse / f".chargehouse.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(version.relative_to(home.warehouse))
-    os.replace(temporary, home.published)
+    temporary.replace(home.published)
 
 
 def _prune(home: Home, keep: int) -> None:

@@ -1,6 +1,7 @@
 """SQL on a published version, read-only: one answer, or a prompt."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -61,10 +62,8 @@ def _print_table(relation: duckdb.DuckDBPyRelation) -> None:
 
 def prompt(version: Path) -> None:
     """Read queries from the terminal, one answer each, until end of input or ``.quit``."""
-    try:
+    with suppress(ImportError):
         import readline  # noqa: F401, PLC0415  (line editing and history, where Python has it)
-    except ImportError:
-        pass
     print(f"chargehouse {version.stem}, read-only. SQL ends with ;  — .tables lists the tables, .quit ends.")
     lines: list[str] = []
     while True:
@@ -76,9 +75,11 @@ def prompt(version: Path) -> None:
         if not lines and line.strip() in (".quit", ".exit"):
             return
         if not lines and line.strip() == ".tables":
-            line = "select schema_name || '.' || table_name as name, comment from (select * from duckdb_tables() " \
-                "union all by name select schema_name, view_name as table_name, comment from duckdb_views() " \
+            line = (
+                "select schema_name || '.' || table_name as name, comment from (select * from duckdb_tables() "
+                "union all by name select schema_name, view_name as table_name, comment from duckdb_views() "
                 "where not internal) order by 1;"
+            )
         lines.append(line)
         if line.rstrip().endswith(";"):
             try:

@@ -1,7 +1,7 @@
 """The OCPI tariff rules once more, one CDR at a time in exact fractions: the oracle of the SQL tariff engine.
 
-Nothing is shared with the engine: no SQL, no integers of seconds, no bit masks. Wall-clock time comes from ``zoneinfo``,
-every amount is a ``Fraction``. Rules: OCPI 2.2.1 and 2.3.0, mod_tariffs (restrictions, step_size, tax_included) and
+Nothing is shared with the engine: no SQL, no integers of seconds, no bit masks. Wall-clock time comes from
+``zoneinfo``, every amount is a ``Fraction``. Rules: OCPI 2.2.1 and 2.3.0, mod_tariffs (restrictions, step_size, tax_included) and
 mod_cdrs (step_size over the session); where they leave a choice, the comment says which was taken.
 """
 
@@ -18,7 +18,7 @@ TIMED = {"TIME", "PARKING_TIME", "RESERVATION_TIME"}
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A price: per kWh (ENERGY), per hour (TIME, PARKING_TIME) or once (FLAT); VAT in percent, steps in Wh or seconds."""
+    """A price per kWh (ENERGY), per hour (TIME, PARKING_TIME) or once (FLAT); VAT in percent, steps in Wh or seconds."""
 
     dimension: str
     price: Decimal
@@ -164,27 +164,11 @@ def price(cdr: Cdr, module: tuple[Tariff, ...] = ()) -> Priced:
         cdr: The CDR, with its embedded tariffs.
         module: What the Tariffs module delivered for its party.
     """
-    if cdr.is_credit:
-        return Priced("credit_cdr")
-    if not cdr.periods:
-        return Priced("no_charging_periods")
-    # No session has a million kWh or hours: a register instead of a difference, or a unit mistaken.
-    if any(abs(period.volumes.get(kind, 0)) > 1_000_000 for period in cdr.periods for kind in {"ENERGY", *TIMED}):
-        return Priced("unusable_volume")
     order = sorted(range(len(cdr.periods)), key=lambda i: (cdr.periods[i].start, i))
-    tariffs: list[Tariff] = []
-    for i in order:
-        chosen = _choose(cdr, cdr.periods[i].tariff_id, module)
-        if chosen is None:
-            return Priced("unknown_tariff" if cdr.periods[i].tariff_id else "no_tariff")
-        tariffs.append(chosen)
-    if not all(_components(tariff) for tariff in tariffs):
-        return Priced("tariff_without_prices")
-    if any(tariff.currency != cdr.currency for tariff in tariffs):
-        return Priced("tariff_in_other_currency")
-    if cdr.time_zone not in available_timezones():
-        return Priced("unknown_time_zone")
-
+    chosen = [_choose(cdr, cdr.periods[i].tariff_id, module) for i in order]
+    if reason := _refusal(cdr, [cdr.periods[i] for i in order], chosen):
+        return Priced(reason)
+    tariffs = [tariff for tariff in chosen if tariff is not None]
     charges = _round_up(_charges(cdr, order, tariffs))
     lines = tuple(_line(charge) for charge in charges)
     net: Fraction | None = Fraction(0)
@@ -195,6 +179,25 @@ def price(cdr: Cdr, module: tuple[Tariff, ...] = ()) -> Priced:
     net, gross = _limit(net, gross, tariffs[0].min_price, max)
     net, gross = _limit(net, gross, tariffs[0].max_price, min)
     return Priced(None, lines, net, gross)
+
+
+def _refusal(cdr: Cdr, periods: list[Period], tariffs: list[Tariff | None]) -> str | None:
+    """Why the CDR cannot be priced; the first that applies, null if nothing does."""
+    found = [tariff for tariff in tariffs if tariff is not None]
+    unfound = [period for period, tariff in zip(periods, tariffs, strict=True) if tariff is None]
+    # No session has a million kWh or hours: a register instead of a difference, or a unit mistaken.
+    volumes = [period.volumes.get(kind, Decimal(0)) for period in periods for kind in ("ENERGY", *TIMED)]
+    reasons = {
+        "credit_cdr": cdr.is_credit,
+        "no_charging_periods": not periods,
+        "unusable_volume": any(abs(volume) > 1_000_000 for volume in volumes),
+        "unknown_tariff": any(period.tariff_id for period in unfound),
+        "no_tariff": any(not period.tariff_id for period in unfound),
+        "tariff_without_prices": not all(_components(tariff) for tariff in found),
+        "tariff_in_other_currency": any(tariff.currency != cdr.currency for tariff in found),
+        "unknown_time_zone": cdr.time_zone not in available_timezones(),
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def _components(tariff: Tariff) -> list[Component]:

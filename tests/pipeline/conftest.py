@@ -39,7 +39,9 @@ def marts_of(version: Path) -> dict[str, str]:
     """Return per mart a hash that any changed row changes."""
     with duckdb.connect(str(version), read_only=True) as con:
         con.execute("set TimeZone = 'UTC'")
-        names = con.execute("select table_name from duckdb_tables() where schema_name = 'marts' order by all").fetchall()
+        names = con.execute(
+            "select table_name from duckdb_tables() where schema_name = 'marts' order by all"
+        ).fetchall()
         hashes = {}
         for (name,) in names:
             rows = f'select hash(t)::hugeint as h from marts."{name}" as t'

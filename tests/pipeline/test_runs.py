@@ -1,6 +1,5 @@
 """Running again, running on damaged or repeated deliveries, and reading while a run goes on."""
 
-import gzip
 import os
 import random
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.files import open_landed
 from pipelines.home import Home
 from tests.pipeline.conftest import CHARGEHOUSE, chargehouse, marts_of
 
@@ -20,9 +20,8 @@ def first_log(home: Home) -> Path:
 
 
 def text_of(log: Path) -> list[str]:
-    opened = gzip.open(log, "rt") if log.suffix == ".gz" else log.open()
-    with opened as file:
-        return file.readlines()
+    with open_landed(log) as file:
+        return file.read().decode().splitlines(keepends=True)
 
 
 def test_the_same_run_again_loads_nothing_and_changes_nothing(changing: Home):
@@ -105,7 +104,9 @@ def test_damaged_lines_are_named_and_everything_else_is_loaded(simulated: Home, 
 
 def test_a_blocking_check_keeps_the_old_version_and_names_the_rows(changing: Home):
     before = changing.published.resolve()
-    frame_file = next(path for path in (changing.lake / "ocpp" / "frame").glob("*.parquet") if path.name != "_empty.parquet")
+    frame_file = next(
+        path for path in (changing.lake / "ocpp" / "frame").glob("*.parquet") if path.name != "_empty.parquet"
+    )
     spoiled = changing.root / "spoiled.parquet"
     duckdb.execute(
         f"copy (select * replace (case when line_number < 5 then 9 else message_type end as message_type) "

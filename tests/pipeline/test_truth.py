@@ -30,7 +30,9 @@ def test_there_is_something_to_compare(con):
 
 def test_port_states_are_true_to_the_second(con):
     columns = "port_id, state, started_at, ended_at, duration_s, error_code"
-    assert difference(con, f"select {columns} from marts.fct_port_state", f"select {columns} from true_port_state") == []
+    assert (
+        difference(con, f"select {columns} from marts.fct_port_state", f"select {columns} from true_port_state") == []
+    )
 
 
 def test_port_days_are_true(con):
@@ -117,7 +119,7 @@ def test_no_driver_token_is_published(con, built: Home):
     tokens = [
         row[0]
         for row in duckdb.sql(
-            f"select distinct regexp_extract(line, '\"uid\"\\s*:\\s*\"([^\"]+)\"', 1) as uid from read_csv("
+            f'select distinct regexp_extract(line, \'"uid"\\s*:\\s*"([^"]+)"\', 1) as uid from read_csv('
             f"'{built.landing}/ocpi/tokens/**/*', columns = {{'line': 'VARCHAR'}}, delim = '\\x01', quote = '', escape = '', "
             f"header = false) where uid <> ''"
         ).fetchall()

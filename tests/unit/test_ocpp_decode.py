@@ -365,8 +365,6 @@ def test_no_driver_token_is_left_in_the_lake(tmp_path: Path, decode_log, home: H
     counts = decode_log(log)
     assert counts.read == len(lines)
     for path in home.lake.rglob("*.parquet"):
-        import duckdb
-
         text = str(duckdb.sql(f"select * from read_parquet('{path}')").fetchall())
         assert secret not in text, path
         assert "driver.one" not in text, path
@@ -429,8 +427,17 @@ def test_a_line_from_another_age_is_quarantined(year: int, tmp_path: Path, decod
 
 
 def test_units_are_read_in_any_spelling(tmp_path: Path, decode_log, lake_rows):
-    samples = [{"value": "1.5", "unit": "KWH"}, {"value": "1500", "unit": "wh"}, {"value": "2", "unit": "kw", "measurand": "Power.Active.Import"}]
-    frame = [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [{"timestamp": "2026-03-01T12:00:00Z", "sampledValue": samples}]}]
+    samples = [
+        {"value": "1.5", "unit": "KWH"},
+        {"value": "1500", "unit": "wh"},
+        {"value": "2", "unit": "kw", "measurand": "Power.Active.Import"},
+    ]
+    frame = [
+        2,
+        "1",
+        "MeterValues",
+        {"connectorId": 1, "meterValue": [{"timestamp": "2026-03-01T12:00:00Z", "sampledValue": samples}]},
+    ]
     log = tmp_path / "x.jsonl"
     log.write_text(native(frame, "in"))
     decode_log(log)

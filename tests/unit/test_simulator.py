@@ -20,6 +20,9 @@ import pytest
 import zstandard
 
 from pipelines.simulator import Profile, SimulationSummary, simulate
+from pipelines.simulator.network import build_network
+from pipelines.simulator.outages import ONE_CONNECTOR, plan_outages
+from pipelines.simulator.sessions import plan_sessions
 
 START = date(2025, 10, 24)  # the night of the 26th has 25 hours in Europe
 DAYS = 4
@@ -174,6 +177,29 @@ def test_days_months_and_uptime_add_up_to_sessions_cdrs_and_states(home: Path) -
     assert whole == truth(home, "port_state")["duration_s"].sum()
     assert len(cdrs.filter(pl.col("is_credit"))) >= 1
     assert {"wrong_price", "wrong_energy", "duplicate", "credited", "credit", "no_session"} <= set(cdrs["what"])
+
+
+def test_no_session_runs_while_its_station_is_silent_or_its_port_is_stopped() -> None:
+    beside_a_faulted_plug = 0
+    for seed in range(1, 9):
+        net = build_network(18, 22, seed, START, Profile(trouble=6, demand=3))
+        outages = plan_outages(net, seed)
+        sessions = plan_sessions(net, outages, seed, 50)
+        assert len(sessions) > 500
+        for row in range(len(outages)):
+            here = net.port_station[sessions.port] == outages.station[row]
+            if outages.port[row] >= 0 and not outages.is_silent[row]:
+                here &= sessions.port == outages.port[row]
+            here &= (sessions.reserved_at < outages.b[row]) & (sessions.unplugged_at > outages.a[row])
+            if outages.kind[row] == ONE_CONNECTOR:
+                beside_a_faulted_plug += int(here.sum())
+                here &= sessions.connector == net.port_first_connector[sessions.port] + 1
+            assert not here.any()
+        same_port = sessions.port[1:] == sessions.port[:-1]
+        assert (sessions.reserved_at[1:] > sessions.unplugged_at[:-1])[same_port].all()
+        same_station = outages.station[1:] == outages.station[:-1]
+        assert (outages.a[1:] > outages.last_second[:-1])[same_station].all()
+    assert beside_a_faulted_plug > 0
 
 
 # --- the log says what the truth says -------------------------------------------------------------------------------

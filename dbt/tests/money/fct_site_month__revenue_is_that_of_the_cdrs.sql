@@ -1,4 +1,4 @@
--- Every billed amount of a CDR is in exactly one row of fct_site_month; compensations for charging at home are no revenue.
+-- Every billed amount of a CDR is in exactly one row of fct_site_month; compensations for home charging are no revenue.
 with months as (
     select
         site_id,

@@ -23,14 +23,15 @@ sampled as (
         min(received_at) as received_at,
         min(case when connector_id > 0 then connector_id end) as connector_id
     from samples
-    where transaction_id is not null
+    where
+        transaction_id is not null
         and action in ('MeterValues', 'StopTransaction')
         and evse_id is null
     group by station_id, transaction_id, {{ charger_time('sampled_at', 'received_at') }}
 ),
 
--- An inner join on the id, then a left join on the instant: an outer join on spans of time would compare everything with
--- everything.
+-- An inner join on the id, then a left join on the instant: an outer join on spans of time would compare everything
+-- with everything.
 matched as (
     select
         sampled.station_id,
@@ -89,14 +90,17 @@ evidence as (
 confirmed as (
     select session_id from matched
     union
-    select session_id from stops where session_id is not null
+    select session_id from stops
+    where session_id is not null
 ),
 
 -- A stop right after a stop with the same register is the same stop told twice.
 marked as (
     select
         *,
-        lag(is_stop) over (partition by station_id, transaction_id order by known_at, is_stop, stop_frame_id) as last_is_stop,
+        lag(is_stop)
+            over (partition by station_id, transaction_id order by known_at, is_stop, stop_frame_id)
+            as last_is_stop,
         lag(meter_stop_wh) over (
             partition by station_id, transaction_id order by known_at, is_stop, stop_frame_id
         ) as last_meter_stop_wh
@@ -130,8 +134,8 @@ grouped as (
     group by station_id, transaction_id, use_number
 ),
 
--- A start with a missing answer was given an id that the log does not show. Unless an id that it does show is in use, it
--- takes the orphan that fits its connector, time and register, if each is the only one that fits the other.
+-- A start with a missing answer was given an id that the log does not show. Unless an id that it does show is in use,
+-- it takes the orphan that fits its connector, time and register, if each is the only one that fits the other.
 fitting as (
     select
         starts.session_id,
@@ -144,12 +148,14 @@ fitting as (
         ) as starts_that_fit
     from starts
     inner join grouped
-        on starts.station_id = grouped.station_id
-        and starts.connector_id = coalesce(grouped.connector_id, starts.connector_id)
-        and grouped.first_at >= starts.started_at - interval '60' second
-        and grouped.first_at < coalesce(starts.next_started_at, {{ instant('9999-12-31 00:00:00+00') }})
+        on
+            starts.station_id = grouped.station_id
+            and starts.connector_id = coalesce(grouped.connector_id, starts.connector_id)
+            and grouped.first_at >= starts.started_at - interval '60' second
+            and grouped.first_at < coalesce(starts.next_started_at, {{ instant("'9999-12-31 00:00:00+00:00'") }})
     left join confirmed on starts.session_id = confirmed.session_id
-    where starts.has_unanswered_attempt
+    where
+        starts.has_unanswered_attempt
         and confirmed.session_id is null
         and coalesce(grouped.meter_stop_wh >= starts.meter_start_wh, true)
 ),
@@ -173,17 +179,18 @@ select
     grouped.last_at,
     grouped.stop_frame_id,
     case
-        when grouped.use_number = 0 then {{ instant('1900-01-01 00:00:00+00') }}
+        when grouped.use_number = 0 then {{ instant("'1900-01-01 00:00:00+00:00'") }}
         else grouped.first_at
     end as from_at,
     coalesce(
         lead(grouped.first_at) over (
             partition by grouped.station_id, grouped.transaction_id order by grouped.use_number
         ),
-        {{ instant('9999-12-31 00:00:00+00') }}
+        {{ instant("'9999-12-31 00:00:00+00:00'") }}
     ) as to_at
 from grouped
 left join adopted
-    on grouped.station_id = adopted.station_id
-    and grouped.transaction_id = adopted.transaction_id
-    and grouped.use_number = adopted.use_number
+    on
+        grouped.station_id = adopted.station_id
+        and grouped.transaction_id = adopted.transaction_id
+        and grouped.use_number = adopted.use_number

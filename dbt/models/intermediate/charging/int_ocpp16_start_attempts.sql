@@ -1,4 +1,4 @@
-{# One row is one StartTransaction call of an OCPP 1.6 station, with the session it starts; repeats of a start share it. #}
+{# One row is one StartTransaction call (OCPP 1.6), with the session it starts; repeats of a start share it. #}
 with events as (
     select * from {{ ref('stg_ocpp__transaction_events') }}
 ),
@@ -19,7 +19,7 @@ sent as (
         -- A repeat carries the time of the first attempt. Times from a clock that restarted (before 2010) repeat by
         -- themselves and tell nothing apart.
         case
-            when events.event_at >= {{ instant('2010-01-01 00:00:00+00') }} then events.event_at
+            when events.event_at >= {{ instant("'2010-01-01 00:00:00+00:00'") }} then events.event_at
             else events.received_at
         end as repeat_at,
         results.result_transaction_id,
@@ -27,7 +27,8 @@ sent as (
         results.answered_at
     from events
     left join results on events.frame_id = results.frame_id
-    where events.event_type = 'Started'
+    where
+        events.event_type = 'Started'
         and {{ is_ocpp16('events') }}
 ),
 

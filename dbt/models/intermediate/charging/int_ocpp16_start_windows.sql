@@ -35,7 +35,7 @@ select
     transaction_id,
     -- The first samples may carry a time just before the start they belong to.
     case when use_number = 1 then started_at - interval '60' second else started_at end as from_at,
-    coalesce(next_used_at, {{ instant('9999-12-31 00:00:00+00') }}) as to_at,
+    coalesce(next_used_at, {{ instant("'9999-12-31 00:00:00+00:00'") }}) as to_at,
     -- What arrives after the id was first given out belongs to it whatever the charger's clock says.
     case when use_number = 1 then received_at end as first_received_at
 from ordered

@@ -1,4 +1,4 @@
-{# One row is one StopTransaction of an OCPP 1.6 station, however often it was repeated, with the started session it stops. #}
+{# One row is one StopTransaction (OCPP 1.6), however often repeated, with the started session it stops. #}
 with events as (
     select * from {{ ref('stg_ocpp__transaction_events') }}
 ),
@@ -18,7 +18,8 @@ sent as (
         events.id_token_hash,
         {{ charger_time('events.event_at', 'events.received_at') }} as stopped_at
     from events
-    where events.event_type = 'Ended'
+    where
+        events.event_type = 'Ended'
         and {{ is_ocpp16('events') }}
     qualify row_number() over (
         partition by events.station_id, events.transaction_id, events.event_at, events.meter_wh

@@ -84,8 +84,8 @@ by_status as (
         and statuses.evse_id is null
 ),
 
--- A status counts only if the connector said it charges, or why it does not, at least once in the session: some stations
--- send none of these.
+-- A status counts only if the connector said it charges, or why it does not, at least once in the session: some
+-- stations send none of these.
 status_tells as (
     select session_id
     from by_status

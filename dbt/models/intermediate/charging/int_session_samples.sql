@@ -38,7 +38,8 @@ metered as (
             sum(case when measurand = 'Power.Active.Import' and phase in ('L1-N', 'L2-N', 'L3-N') then value end)
         ) as power_w
     from samples
-    where transaction_id is not null
+    where
+        transaction_id is not null
         and coalesce(location, 'Outlet') = 'Outlet'
     group by station_id, transaction_id, frame_id, {{ charger_time('sampled_at', 'received_at') }}
 )
@@ -53,11 +54,12 @@ select
     cast(max(metered.power_w) as decimal(18, 4)) as power_w
 from metered
 inner join windows
-    on metered.station_id = windows.station_id
-    and metered.transaction_id = windows.transaction_id
-    and metered.sampled_at < windows.to_at
-    and (metered.sampled_at >= windows.from_at or metered.received_at >= windows.or_received_from)
-    and not coalesce(metered.received_at >= windows.received_before, false)
+    on
+        metered.station_id = windows.station_id
+        and metered.transaction_id = windows.transaction_id
+        and metered.sampled_at < windows.to_at
+        and (metered.sampled_at >= windows.from_at or metered.received_at >= windows.or_received_from)
+        and not coalesce(metered.received_at >= windows.received_before, false)
 inner join sessions
     on windows.session_id = sessions.session_id
     -- Some stations keep the id of a stopped transaction on later samples; they belong to no session.

@@ -41,15 +41,16 @@ select
     first_starts.first_received_at as received_before
 from orphans
 left join first_starts
-    on orphans.station_id = first_starts.station_id
-    and orphans.transaction_id = first_starts.transaction_id
+    on
+        orphans.station_id = first_starts.station_id
+        and orphans.transaction_id = first_starts.transaction_id
 union all
 select
     session_id,
     station_id,
     transaction_id,
-    {{ instant('1900-01-01 00:00:00+00') }} as from_at,
-    {{ instant('9999-12-31 00:00:00+00') }} as to_at,
+    {{ instant("'1900-01-01 00:00:00+00:00'") }} as from_at,
+    {{ instant("'9999-12-31 00:00:00+00:00'") }} as to_at,
     {{ no_instant() }} as or_received_from,
     {{ no_instant() }} as received_before
 from ocpp2_sessions

@@ -8,8 +8,8 @@ sessions as (
 ),
 
 -- Transaction ids come back and are unique per station at best: the place must not be another one (where the registry
--- knows both), and the times must meet, with an hour for clocks and for the time before and after charging that only one
--- of the two counts.
+-- knows both), and the times must meet, with an hour for clocks and for the time before and after charging that only
+-- one of the two counts.
 candidates as (
     select
         cdrs.cdr_key,

@@ -79,8 +79,8 @@ placed as (
         cdrs.ended_at,
         -- The specification's stand-in for an unknown time is 1970.
         case
-            when cdrs.ended_at >= {{ instant('2000-01-01 00:00:00+00') }} then cdrs.ended_at
-            when cdrs.started_at >= {{ instant('2000-01-01 00:00:00+00') }} then cdrs.started_at
+            when cdrs.ended_at >= {{ instant("'2000-01-01 00:00:00+00:00'") }} then cdrs.ended_at
+            when cdrs.started_at >= {{ instant("'2000-01-01 00:00:00+00:00'") }} then cdrs.started_at
             else coalesce(cdrs.last_updated_at, cdrs.ended_at, cdrs.started_at)
         end as booked_at,
         cdrs.total_energy_kwh,
@@ -102,13 +102,15 @@ placed as (
     from cdrs
     left join location_sites on cdrs.location_key = location_sites.location_key
     left join evse_ports
-        on cdrs.location_key = evse_ports.location_key
-        and lower(cdrs.evse_uid) = evse_ports.evse_key
+        on
+            cdrs.location_key = evse_ports.location_key
+            and lower(cdrs.evse_uid) = evse_ports.evse_key
     left join sites on location_sites.site_id = sites.site_id
     left join token_parties on cdrs.token_hash = token_parties.token_hash
     left join credited
-        on cdrs.party = credited.party
-        and lower(cdrs.cdr_id) = credited.credited_cdr_key
+        on
+            cdrs.party = credited.party
+            and lower(cdrs.cdr_id) = credited.credited_cdr_key
 )
 
 select
@@ -131,8 +133,8 @@ select
     placed.started_at,
     placed.ended_at,
     placed.currency,
-    -- Peers send a credit with amounts below zero (the specification's way, for the total), or with the same amounts once
-    -- more: in either case it takes back.
+    -- Peers send a credit with amounts below zero (the specification's way, for the total), or with the same amounts
+    -- once more: in either case it takes back.
     cast(
         case when placed.is_credit then -abs(placed.total_energy_kwh) else placed.total_energy_kwh end
         as decimal(18, 6)
@@ -151,7 +153,7 @@ select
     placed.is_credited,
     placed.credit_reference_id,
     placed.is_home_charging_compensation,
-    not (placed.is_credit or placed.is_credited or placed.is_home_charging_compensation) as is_counted,
+    not(placed.is_credit or placed.is_credited or placed.is_home_charging_compensation) as is_counted,
     placed.token_hash,
     coalesce(placed.known_time_zone, {{ default_time_zone() }}) as time_zone,
     placed.known_time_zone is null as is_time_zone_assumed,

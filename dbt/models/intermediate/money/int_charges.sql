@@ -1,4 +1,4 @@
-{# One row is one charge that counts for numbers and energy: an OCPP session, or a counted CDR of a site without OCPP logs. #}
+{# One row is one charge that counts: an OCPP session, or a counted CDR of a site without OCPP logs. #}
 with sessions as (
     select * from {{ ref('fct_session') }}
 ),

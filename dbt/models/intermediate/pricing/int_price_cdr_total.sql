@@ -22,7 +22,8 @@ summed as (
         try_cast(sum(case when price_kind = 'ENERGY' then net_nano end) as bigint) as energy_nano,
         try_cast(sum(case when price_kind = 'TIME' then net_nano end) as bigint) as time_nano,
         try_cast(sum(case when price_kind = 'PARKING_TIME' then net_nano end) as bigint) as parking_nano,
-        try_cast(sum(case when price_kind in ('RESERVATION_TIME', 'RESERVATION_FLAT') then net_nano end) as bigint) as reservation_nano,
+        try_cast(sum(case when price_kind in ('RESERVATION_TIME', 'RESERVATION_FLAT') then net_nano end) as bigint)
+            as reservation_nano,
         try_cast(sum(case when price_kind = 'FLAT' then net_nano end) as bigint) as flat_nano,
         max(case when restriction_unverifiable then 1 else 0 end) = 1 as has_unverifiable_restriction,
         max(case when period_spans_price_change then 1 else 0 end) = 1 as has_period_spanning_price_change

@@ -1,4 +1,4 @@
-{# One row is one price component that can apply: first of its kind in its element, not behind one that always applies. #}
+{# One row is one price component that can apply: first of its kind in its element, behind none that always applies. #}
 with price_lists as (
     select * from {{ ref('int_price_list') }}
 ),

@@ -28,13 +28,17 @@ session_totals as (
             as energy_millionths,
         -- Ten-thousandths of a second: the hours as sent, exactly.
         cast(sum(case when time_rank is not null then {{ millionths('time_h') }} * 36 end) as bigint) as time_exact,
-        cast(sum(case when parking_rank is not null then {{ millionths('parking_h') }} * 36 end) as bigint) as parking_exact,
-        cast(sum(case when reservation_time_rank is not null then {{ millionths('reservation_h') }} * 36 end) as bigint) as reservation_exact,
+        cast(sum(case when parking_rank is not null then {{ millionths('parking_h') }} * 36 end) as bigint)
+            as parking_exact,
+        cast(sum(case when reservation_time_rank is not null then {{ millionths('reservation_h') }} * 36 end) as bigint)
+            as reservation_exact,
         -- Whole seconds. OCPI numbers carry four decimals, 0.36 s of an hour: the nearest second of each period is what
         -- was meant, else 40 minutes sent as 0.6667 would be 2401 seconds and a block too many.
         cast(sum(case when time_rank is not null then {{ nearest_second('time_h') }} end) as bigint) as time_s,
-        cast(sum(case when parking_rank is not null then {{ nearest_second('parking_h') }} end) as bigint) as parking_s,
-        cast(sum(case when reservation_time_rank is not null then {{ nearest_second('reservation_h') }} end) as bigint) as reservation_s
+        cast(sum(case when parking_rank is not null then {{ nearest_second('parking_h') }} end) as bigint)
+            as parking_s,
+        cast(sum(case when reservation_time_rank is not null then {{ nearest_second('reservation_h') }} end) as bigint)
+            as reservation_s
     from matches
     group by cdr_number
 ),
