@@ -244,8 +244,8 @@ def sites(view: View) -> pl.DataFrame:
 
 # Owner ------------------------------------------------------------------------------------------------------------
 
-# A month is complete when the data reach from its first to its last day. A day counts if at most its first or last
-# hour is missing: the first status of a day comes some time after midnight.
+# A month is complete when the data reach from its first to its last day. Up to six hours may be missing at either end
+# (under 1 % of a month): the first status comes some time after midnight, and logs are often cut at midnight UTC.
 _SITE_MONTHS = """
 , covered as (
     select
@@ -253,9 +253,9 @@ _SITE_MONTHS = """
         max(last_date) as last_date
     from (
         select
-            cast(min(ps.started_at at time zone s.time_zone) + interval '23' hour as date) as first_date,
+            cast(min(ps.started_at at time zone s.time_zone) + interval '18' hour as date) as first_date,
             cast(
-                max(ps.known_until_at at time zone s.time_zone) + interval '1' hour as date
+                max(ps.known_until_at at time zone s.time_zone) + interval '6' hour as date
             ) - 1 as last_date
         from port_state as ps
         join port as p on p.port_id = ps.port_id

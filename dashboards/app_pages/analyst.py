@@ -47,8 +47,12 @@ def take_example() -> None:
         st.session_state[QUERY_KEY] = EXAMPLES[example]
 
 
+# A version published without re-pricing has no verdicts to ask for.
+has_verdicts = "audit_verdict" in warehouse.columns(view, "marts.fct_cdr")["column_name"]
+offered = [name for name, sql in EXAMPLES.items() if has_verdicts or "audit_verdict" not in sql]
+
 st.subheader("Ask", anchor=False)
-st.pills("Examples", list(EXAMPLES), key="example", on_change=take_example)
+st.pills("Examples", offered, key="example", on_change=take_example)
 query = st.text_area(
     "One SELECT (DuckDB's SQL). The link in the address bar keeps it.",
     key=QUERY_KEY,

@@ -1,7 +1,7 @@
 {# How delivered OCPI objects are told apart: rules that the OCPI staging models share, each written once. #}
 
-{# The party that owns an object, in capitals since OCPI compares ids without regard to case: `CC*PID`, and where the object
-   names none (2.1.1) the peer it came from. #}
+{# The party that owns an object, in capitals since OCPI compares ids without regard to case: `CC*PID`, and where
+   the object names none (2.1.1) the peer it came from. #}
 {% macro ocpi_party() -%}
     coalesce(upper(country_code) || '*' || upper(party_id), 'peer ' || lower(peer))
 {%- endmacro %}
@@ -12,8 +12,9 @@
 {%- endmacro %}
 
 {# The body of a CTE: the latest version of each object of `relation`, as (source_id, record_number, <key_name>,
-   version_count). The same object in several files counts once; of several versions the one updated last is kept, and of
-   versions updated at the same instant the one with the greater hash, so that the order of delivery changes nothing. #}
+   version_count). The same object in several files counts once; of several versions the one updated last is kept, and
+   of versions updated at the same instant the one with the greater hash, so that the order of delivery changes
+   nothing. #}
 {% macro ocpi_latest(relation, key_name, id_expressions) %}
     select
         source_id,

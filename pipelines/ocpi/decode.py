@@ -75,21 +75,25 @@ create or replace temp macro ocpi_mask_pair(pair) as
         end
     ), '')
     || '"';
-create or replace temp macro ocpi_mask_values(t, pattern) as
+create or replace temp macro ocpi_mask_values(t, pattern, is_uid_kept) as
     array_to_string(
         list_transform(
             list_zip(string_split_regex(t, pattern), regexp_extract_all(t, pattern)),
-            lambda piece: piece[1] || case when piece[2] is null then '' else ocpi_mask_pair(piece[2]) end
+            lambda piece: piece[1] || case
+                when piece[2] is null then ''
+                when is_uid_kept and starts_with(piece[2], '"uid"') then piece[2]
+                else ocpi_mask_pair(piece[2])
+            end
         ),
         ''
     );
 
 -- An object's `uid` is a token's unless it stands in the EVSEs of a location; an object with both loses both.
-create or replace temp macro ocpi_mask_keys(t) as
-    case when contains(t, '"evses"') and not contains(t, '_token"')
-        then ocpi_mask_values(t, '"(?:{_MASKED_KEYS})":(?:"(?:[^"\\]|\\.)+"|[0-9]+)')
-        else ocpi_mask_values(t, '"(?:uid|{_MASKED_KEYS})":(?:"(?:[^"\\]|\\.)+"|[0-9]+)')
-    end;
+create or replace temp macro ocpi_mask_keys(t) as ocpi_mask_values(
+    t,
+    '"(?:uid|{_MASKED_KEYS})":(?:"(?:[^"\\]|\\.)+"|[0-9]+)',
+    contains(t, '"evses"') and not contains(t, '_token"')
+);
 
 -- The same id elsewhere in the object, such as in a remark. Short ids and words are left alone.
 create or replace temp macro ocpi_remaining(t, ids) as
@@ -264,11 +268,6 @@ class _Decoder:
 
     def _type_objects(self, objects: pa.Table) -> None:
         """Make the table ``ocpi_typed``: the module's columns, what is embedded, and the number of the failed check."""
-        columns = dict(self._module.sheet.columns)
-        if "evse_uid" in columns:
-            # Readable even where the EVSE's uid was masked together with the token's.
-            clear = "json_extract_string(text, '$.location.evses[0].uid')"
-            columns["evse_uid"] = f"case when contains(text, '\"evses\"') then {clear} else {columns['evse_uid']} end"
         self._con.register("ocpi_texts", in_chunks(objects))
         self._con.execute(f"""
             create or replace temp table ocpi_typed as
@@ -296,7 +295,7 @@ class _Decoder:
                     case when is_maskable then all_masked else '{{}}' end as raw
                 from masked
             ),
-            {_typed_ctes(self._module.sheet, columns, "objects", "record_number, line_number, raw")}
+            {_typed_ctes(self._module.sheet, "objects", "record_number, line_number, raw")}
             select
                 *,
                 coalesce({self._peer}, upper(country_code) || '*' || upper(party_id), '') as peer,
@@ -317,7 +316,6 @@ class _Decoder:
             select record_number, md5(raw) as record_hash, raw
             from (select record_number, unnest(tariff_texts) as raw from ocpi_typed where problem is null)
         """)
-        sheet = _TARIFF
         self._con.execute(f"""
             create or replace temp table ocpi_tariff_typed as
             with objects as (
@@ -325,7 +323,7 @@ class _Decoder:
                 from ocpi_tariff_of
                 group by record_hash
             ),
-            {_typed_ctes(sheet, sheet.columns, "objects", "record_hash, raw")}
+            {_typed_ctes(_TARIFF, "objects", "record_hash, raw")}
             select * from checked
         """)
         self._con.execute(f"""
@@ -342,7 +340,7 @@ class _Decoder:
                     )) as fault
                 from ocpi_tariff_of as o
                 inner join (
-                    select record_hash, problem_value, {sheet.explain("tariffs.")}
+                    select record_hash, problem_value, {_TARIFF.explain("tariffs.")}
                     from ocpi_tariff_typed
                     where problem is not null
                 ) as t
@@ -452,17 +450,16 @@ def _has_key_of(module: Module) -> str:
     return "(" + " or ".join(f"json_exists(raw, '$.{key}')" for key in sorted(module.marks)) + ")"
 
 
-def _typed_ctes(sheet: Sheet, columns: dict[str, str], relation: str, keys: str) -> str:
+def _typed_ctes(sheet: Sheet, relation: str, keys: str) -> str:
     """SQL of the CTEs that type and check the JSON texts ``raw`` of a relation; the last is called ``checked``.
 
     Args:
         sheet: What to read.
-        columns: Its columns, maybe changed.
         relation: Name of the relation.
         keys: Its columns to keep.
     """
-    values = ",\n".join(f"{value} as {name}" for name, value in columns.items())
-    names = ", ".join(columns)
+    values = ",\n".join(f"{value} as {name}" for name, value in sheet.columns.items())
+    names = ", ".join(sheet.columns)
     return f"""
         read as (
             select *, json_extract_string(exact, {sheet.path_list()}) as v

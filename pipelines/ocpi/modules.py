@@ -59,6 +59,17 @@ def _driver(sheet: Sheet) -> None:
     sheet.add("authorization_reference", "text", "authorization_reference")
 
 
+def _evse_uid(sheet: Sheet, path: str) -> None:
+    """Add the EVSE's uid: in 2.1.1 it is in the location, and called like a token's uid.
+
+    There it is read from ``text``, the object as delivered, since masking a token's uid may have masked it too.
+    """
+    in_location = "json_extract_string(text, '$.location.evses[0].uid')"
+    sheet.columns["evse_uid"] = (
+        f"coalesce({text(sheet.at(path))}, case when contains(text, '\"evses\"') then {text(in_location)} end)"
+    )
+
+
 def _list(sheet: Sheet, path: str, type_: str, column: str) -> None:
     """Add a list of objects as a DuckDB list of structs (``type_`` as ``from_json`` has it)."""
     value = sheet.at(path)
@@ -81,7 +92,7 @@ def _cdr() -> Sheet:
     sheet.add("location_name", "text", "cdr_location.name", "location.name")
     sheet.add("location_country", "text", "cdr_location.country", "location.country")
     sheet.add("location_time_zone", "text", "location.time_zone", "cdr_location.time_zone")
-    sheet.add("evse_uid", "text", "cdr_location.evse_uid", "location.evses[0].uid")
+    _evse_uid(sheet, "cdr_location.evse_uid")
     sheet.add("evse_id", "text", "cdr_location.evse_id", "location.evses[0].evse_id")
     sheet.add("connector_id", "text", "cdr_location.connector_id", "location.evses[0].connectors[0].id")
     sheet.add(
@@ -421,7 +432,7 @@ def _session() -> Sheet:
     sheet.add("energy_kwh", "decimal", "kwh", required=True)
     _driver(sheet)
     sheet.add("location_id", "text", "location_id", "location.id")
-    sheet.add("evse_uid", "text", "evse_uid", "location.evses[0].uid")
+    _evse_uid(sheet, "evse_uid")
     sheet.add("connector_id", "text", "connector_id", "location.evses[0].connectors[0].id")
     sheet.add("currency", "text", "currency", required=True)
     sheet.add("status", "text", "status", required=True)

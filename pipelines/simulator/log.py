@@ -35,6 +35,7 @@ SPACING_MS = 40  # between the calls of one station within one second
 MOST_IN_A_SECOND = 17
 CALLS_A_SESSION = 8  # besides meter values, about
 _UNROTATED = 2  # the operator whose newest month is still plain text
+_MOST_PORTS_PLAIN = 200  # in networks up to that size: plain text is ten times larger
 
 _MILLISECONDS = pl.Series([f"{n:03}Z" for n in range(1000)])
 
@@ -188,7 +189,7 @@ def _cuts(plan: Plan, members: np.ndarray, begin: int, end: int) -> list[tuple[i
 def write_logs(plan: Plan, landing: Path) -> tuple[list[Path], int]:
     """Write the OCPP logs of every operator, one file a month.
 
-    The newest month of one operator is still plain text, as a log that has not been rotated.
+    In small networks the newest month of one operator is still plain text, as a log that has not been rotated.
 
     Args:
         plan: What happens.
@@ -208,7 +209,8 @@ def write_logs(plan: Plan, landing: Path) -> tuple[list[Path], int]:
             own = plan.of_operator(operator)
             members = np.flatnonzero(net.station_operator == operator)
             for month, begin, end in months:
-                plain = operator == _UNROTATED and end == net.end_s
+                newest = operator == _UNROTATED and end == net.end_s
+                plain = newest and len(net.port_station) <= _MOST_PORTS_PLAIN
                 suffix = "" if plain else OPERATORS[operator].suffix
                 path = landing / "ocpp" / OPERATORS[operator].operator_id / f"ocpp-{month}.jsonl{suffix}"
                 with _compressed(path) as file:

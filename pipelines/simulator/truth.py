@@ -222,7 +222,8 @@ def _cdr_frame(plan: Plan, cdrs: Cdrs) -> pl.DataFrame:
             "net_cents": cdrs.net_cents,
             # 2.1.1 tells no amount after taxes.
             "gross_cents": pl.Series(cdrs.gross_cents).set(pl.Series(net_only[cdrs.operator]), None),
-            "right_net_cents": cdrs.right_net_cents,
+            # A copy keeps the amounts of its original, whose hour may have had another price.
+            "right_net_cents": pl.Series(cdrs.right_net_cents).set(pl.Series(phantom), None),
             "is_credit": cdrs.fault == CREDIT,
             "credited_cdr_id": ids.gather(pl.Series(np.maximum(cdrs.credited, 0))).set(
                 pl.Series(cdrs.credited < 0), None

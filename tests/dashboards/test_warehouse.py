@@ -196,3 +196,38 @@ def test_the_timeline_of_a_window_fills_it_without_gap(view):
     strips = warehouse.timeline(view, "a1", None, 7)
     per_port = strips.group_by("label").agg(seconds=pl.col("duration_s").sum())
     assert set(per_port["seconds"]) == {7 * 86_400}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_complete"),
+    [
+        ("2026-01-01 04:59:59+00", "2026-01-31 17:00:00+00", True),  # in Zurich 05:59:59 and 18:00
+        ("2026-01-01 05:00:00+00", "2026-01-31 17:00:00+00", False),
+        ("2026-01-01 04:59:59+00", "2026-01-31 16:59:59+00", False),
+    ],
+)
+def test_a_few_hours_may_lack_at_the_ends_of_a_complete_month(  # noqa: PLR0917
+    homes, homes_module, use_home, first, last, is_complete
+):
+    name = f"ends_{first[11:19]}_{last[11:19]}"
+    path = homes_module.publish(homes / name, "one_row")
+    with duckdb.connect(str(path)) as con:
+        con.execute("delete from marts.fct_cdr")
+        con.execute("update marts.fct_site_month set local_month = '2026-01-01'")
+        con.execute("update marts.fct_port_state set started_at = $1, known_until_at = $2", [first, last])
+    use_home(name)
+    months = warehouse.months_against_before(View(warehouse.current_version(), Principal(Role.OWNER, "own-a")), None)
+    assert months["is_complete"].to_list() == [is_complete]
+
+
+def test_a_version_without_re_pricing_is_served_without_verdicts(homes, homes_module, use_home):
+    path = homes_module.publish(homes / "unpriced", "full")
+    with duckdb.connect(str(path)) as con:
+        for column in ("repriced_net", "repriced_gross", "audit_verdict", "audit_reason"):
+            con.execute(f"alter table marts.fct_cdr drop column {column}")
+        con.execute("drop table marts.fct_cdr_price_line")
+    use_home("unpriced")
+    view = View(warehouse.current_version(), Principal(Role.EMSP, "em-1"))
+    assert warehouse.cdr_arrival(view, None)["checked_count"] == 0
+    assert warehouse.cdr_arrival(view, None)["cdr_count"] > 0
+    assert warehouse.cdrs(view, None, None)["audit_verdict"].is_null().all()

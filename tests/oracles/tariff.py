@@ -1,8 +1,8 @@
 """The OCPI tariff rules once more, one CDR at a time in exact fractions: the oracle of the SQL tariff engine.
 
 Nothing is shared with the engine: no SQL, no integers of seconds, no bit masks. Wall-clock time comes from
-``zoneinfo``, every amount is a ``Fraction``. Rules: OCPI 2.2.1 and 2.3.0, mod_tariffs (restrictions, step_size, tax_included) and
-mod_cdrs (step_size over the session); where they leave a choice, the comment says which was taken.
+``zoneinfo``, every amount is a ``Fraction``. Rules: OCPI 2.2.1 and 2.3.0, mod_tariffs (restrictions, step_size,
+tax_included) and mod_cdrs (step_size over the session); where they leave a choice, the comment says which was taken.
 """
 
 import math
@@ -18,7 +18,7 @@ TIMED = {"TIME", "PARKING_TIME", "RESERVATION_TIME"}
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A price per kWh (ENERGY), per hour (TIME, PARKING_TIME) or once (FLAT); VAT in percent, steps in Wh or seconds."""
+    """A price per kWh (ENERGY), per hour (TIME, PARKING_TIME) or once (FLAT); VAT in percent, steps in Wh or s."""
 
     dimension: str
     price: Decimal

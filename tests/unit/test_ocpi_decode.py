@@ -668,3 +668,68 @@ def test_the_prices_of_the_worked_examples_survive_as_tariffs(decode, lake_rows)
     expected = [c["price"] for case in cases for element in case["tariff"]["elements"] for c in element["components"]]
     rows = lake_rows("ocpi/tariff_component", order_by="record_number, element_number, component_number")
     assert [row["price"] for row in rows] == [Decimal(price) for price in expected]
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=True)
+    | st.text(max_size=8)
+    | st.sampled_from(["[", "{", "[{}]", '"', "{}", "2026-01-01T00:00:00Z", "08:00", "1e400", "#NA"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "uid", "type"]), inner),
+    max_leaves=4,
+)
+
+
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    """Every place in a JSON value."""
+    if isinstance(value, dict):
+        return [path] + [p for key, inner in value.items() for p in places(inner, (*path, key))]
+    if isinstance(value, list):
+        return [path] + [p for i, inner in enumerate(value) for p in places(inner, (*path, i))]
+    return [path]
+
+
+@pytest.mark.parametrize(
+    ("module", "records"),
+    [
+        ("cdrs", [CDR_211, CDR_221, CDR_230]),
+        ("tariffs", [TARIFF]),
+        ("locations", [LOCATION]),
+        ("sessions", [SESSION_211, SESSION_221]),
+        ("tokens", [TOKEN]),
+    ],
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_value_in_any_place_stops_a_file(data, tmp_path_factory, decode, module, records):
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.prepare()
+    objects = []
+    for record in records:
+        for place in places(record)[1:]:
+            changed_record = copy.deepcopy(record)
+            holder = changed_record
+            for step in place[:-1]:
+                holder = holder[step]
+            holder[place[-1]] = data.draw(json_values)
+            objects.append(changed_record)
+    counts = decode("\n".join(json.dumps(o) for o in objects), f"ocpi/{module}/x.json", into=home)
+    assert counts.read == len(objects)
+    assert counts.loaded > 0
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_to_the_bytes_stops_a_file(data, tmp_path_factory, decode):
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.prepare()
+    content = bytearray(json.dumps([CDR_211, CDR_221, CDR_230], indent=data.draw(st.sampled_from([None, 1]))).encode())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at_byte = data.draw(st.integers(0, len(content) - 1))
+        length = data.draw(st.integers(0, 9))
+        content[at_byte : at_byte + length] = data.draw(
+            st.binary(max_size=9) | st.sampled_from([b'"', b"}", b"{", b"\\"])
+        )
+    decode(bytes(content), into=home).check("x")

@@ -1,4 +1,5 @@
-{# One row is one connector (2.x: EVSE and connector) that a station named in a status, a transaction or a meter value. #}
+{# One row is one connector (2.x: EVSE and connector) that a station named in a status, a transaction or a meter
+   value. #}
 {# Read from the lake as delivered: a record delivered twice changes neither the list nor its first and last sight. #}
 with statuses as (
     select *
@@ -16,14 +17,29 @@ samples as (
 ),
 
 sightings as (
-    select station_id, protocol, evse_id, connector_id, coalesce(received_at, event_at) as seen_at
+    select
+        station_id,
+        protocol,
+        evse_id,
+        connector_id,
+        coalesce(received_at, event_at) as seen_at
     from statuses
     union all
-    select station_id, protocol, evse_id, connector_id, coalesce(received_at, event_at) as seen_at
+    select
+        station_id,
+        protocol,
+        evse_id,
+        connector_id,
+        coalesce(received_at, event_at) as seen_at
     from transactions
     union all
     -- a sample does not tell its protocol
-    select station_id, cast(null as varchar) as protocol, evse_id, connector_id, coalesce(received_at, sampled_at) as seen_at
+    select
+        station_id,
+        cast(null as varchar) as protocol,
+        evse_id,
+        connector_id,
+        coalesce(received_at, sampled_at) as seen_at
     from samples
 )
 

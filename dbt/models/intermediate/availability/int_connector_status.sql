@@ -20,8 +20,8 @@ connectors as (
     from port_connectors
 ),
 
--- Which connectors a status is about. One that names only the EVSE is about all its connectors; an EVSE whose connectors
--- were never named is its own connector.
+-- Which connectors a status is about. One that names only the EVSE is about all its connectors; an EVSE whose
+-- connectors were never named is its own connector.
 subjects as (
     select
         port_id,
@@ -64,7 +64,15 @@ told as (
 ),
 
 last_of_second as (
-    select *
+    select
+        port_id,
+        station_id,
+        evse_id,
+        connector_id,
+        state,
+        error_codes,
+        changed_at,
+        frame_id
     from told
     qualify row_number() over (
         partition by port_id, station_id, evse_id, connector_id, changed_at
@@ -83,7 +91,9 @@ neighbours as (
         changed_at,
         frame_id,
         lag(state) over (partition by port_id, station_id, evse_id, connector_id order by changed_at) as state_before,
-        lag(error_codes) over (partition by port_id, station_id, evse_id, connector_id order by changed_at) as error_codes_before
+        lag(error_codes)
+            over (partition by port_id, station_id, evse_id, connector_id order by changed_at)
+            as error_codes_before
     from last_of_second
 )
 

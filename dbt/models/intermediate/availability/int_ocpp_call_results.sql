@@ -1,56 +1,86 @@
 {# One row is one BootNotification or StartTransaction call with the result that answered it. #}
-{# Chargers reuse message ids ("1" for every boot), so an answer belongs to the nearest earlier call of the same station,
-   connection and id that is still unanswered: matching brackets. A call opens a level, an answer closes the innermost
-   one; the two rows of a pair follow each other within their level. #}
+{# Chargers reuse message ids ("1" for every boot), so an answer belongs to the nearest earlier call of the same
+   station, connection and id that is still unanswered: matching brackets. A call opens a level, an answer closes the
+   innermost one; the two rows of a pair follow each other within their level. #}
 with frames as (
     select *
-    from {{ ref('stg_ocpp__frames') }}
+    from {{ source('ocpp', 'frame') }}
+),
+
+-- Few ids were ever used by a boot or a start. The other frames are left out before anything is sorted, which is
+-- why this model reads the lake and not the staging view.
+wanted_ids as (
+    select distinct
+        station_id,
+        coalesce(connection_id, '') as connection_id,
+        message_id
+    from frames
+    where message_type = 2 and direction <> 'to_station' and action in ('BootNotification', 'StartTransaction')
 ),
 
 messages as (
     select
+        frames.frame_id,
+        frames.station_id,
+        coalesce(frames.connection_id, '') as connection_id,
+        frames.message_id,
+        frames.received_at,
+        frames.message_type,
+        frames.action,
+        frames.result_status,
+        frames.result_interval_s,
+        frames.result_transaction_id,
+        frames.log_source,
+        frames.source_id,
+        frames.line_number
+    from frames
+    inner join wanted_ids
+        on
+            frames.station_id = wanted_ids.station_id
+            and coalesce(frames.connection_id, '') = wanted_ids.connection_id
+            and frames.message_id = wanted_ids.message_id
+    where
+        (frames.message_type = 2 and frames.direction <> 'to_station')
+        or (frames.message_type in (3, 4) and frames.direction <> 'from_station')
+),
+
+delivered_once as (
+    select
         frame_id,
         station_id,
-        coalesce(connection_id, '') as connection_id,
+        connection_id,
         message_id,
         received_at,
+        message_type,
         message_type = 2 as is_call,
         action,
-        message_type,
         result_status,
         result_interval_s,
         result_transaction_id
-    from frames
-    where
-        message_id is not null
-        and (
-            (message_type = 2 and direction <> 'to_station')
-            or (message_type in (3, 4) and direction <> 'from_station')
-        )
-),
-
--- sorting is the cost here: ids that no boot or start ever used are left out first
-wanted_ids as (
-    select distinct station_id, connection_id, message_id
     from messages
-    where is_call and action in ('BootNotification', 'StartTransaction')
+    {{ first_delivery(['frame_id']) | indent(4) }}
 ),
 
 levelled as (
     select
-        messages.*,
-        sum(case when messages.is_call then 1 else -1 end) over (
-            partition by messages.station_id, messages.connection_id, messages.message_id
+        frame_id,
+        station_id,
+        connection_id,
+        message_id,
+        received_at,
+        message_type,
+        is_call,
+        action,
+        result_status,
+        result_interval_s,
+        result_transaction_id,
+        sum(case when is_call then 1 else -1 end) over (
+            partition by station_id, connection_id, message_id
             -- in a log with whole seconds the call comes first
-            order by messages.received_at, messages.message_type, messages.frame_id
+            order by received_at, message_type, frame_id
             rows between unbounded preceding and current row
-        ) + case when messages.is_call then 0 else 1 end as nesting_level
-    from messages
-    inner join wanted_ids
-        on
-            messages.station_id = wanted_ids.station_id
-            and messages.connection_id = wanted_ids.connection_id
-            and messages.message_id = wanted_ids.message_id
+        ) + case when is_call then 0 else 1 end as nesting_level
+    from delivered_once
 ),
 
 answered as (

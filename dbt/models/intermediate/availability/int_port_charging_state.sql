@@ -128,7 +128,8 @@ last_of_second as (
     select
         followed.port_id,
         {{ whole_second('least(followed.happened_at, followed.known_until_at)') }} as changed_at,
-        case when followed.event_type = 'Ended' then 'none' else coalesce(followed.charging_state, 'none') end as charging_state
+        case when followed.event_type = 'Ended' then 'none' else coalesce(followed.charging_state, 'none') end
+            as charging_state
     from followed
     -- the end of an older transaction that lingered on does not end the one that runs
     where followed.event_type <> 'Ended' or followed.transaction_id = followed.running_transaction_id

@@ -36,8 +36,8 @@ dated as (
     from zoned
 ),
 
--- A local day is 23 or 25 hours long when the clocks change: it is cut at its own midnights. The first and the last part
--- keep the ends of the interval itself, so that no second is lost where a midnight happens twice.
+-- A local day is 23 or 25 hours long when the clocks change: it is cut at its own midnights. The first and the
+-- last part keep the ends of the interval itself, so that no second is lost where a midnight happens twice.
 cut as (
     select
         port_id,
@@ -70,7 +70,8 @@ select
     cast(sum(duration_s) as bigint) as period_s,
     cast(sum(case when state in ('available', 'reserved') then duration_s else 0 end) as bigint) as available_s,
     cast(sum(case when state = 'reserved' then duration_s else 0 end) as bigint) as reserved_s,
-    cast(sum(case when state in ('occupied', 'suspended_ev', 'suspended_evse') then duration_s else 0 end) as bigint) as occupied_s,
+    cast(sum(case when state in ('occupied', 'suspended_ev', 'suspended_evse') then duration_s else 0 end) as bigint)
+        as occupied_s,
     cast(sum(case when state = 'suspended_ev' then duration_s else 0 end) as bigint) as suspended_ev_s,
     cast(sum(case when state = 'suspended_evse' then duration_s else 0 end) as bigint) as suspended_evse_s,
     cast(sum(case when state = 'charging' then duration_s else 0 end) as bigint) as charging_s,

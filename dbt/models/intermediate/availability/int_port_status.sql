@@ -42,7 +42,9 @@ placed as (
 
 -- ports with several connectors: every connector at every change of any of them
 changes as (
-    select distinct port_id, changed_at
+    select distinct
+        port_id,
+        changed_at
     from placed
     where connector_count > 1
 ),

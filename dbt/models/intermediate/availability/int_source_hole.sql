@@ -1,6 +1,6 @@
 {# One row is one station in one hole of its log source: a time when the log says nothing of any station. #}
-{# With at least two stations known by then, all of them are silent together for longer than the largest threshold among
-   them. A single station's silence is a hole only if it is longer than a day and lies between two files. #}
+{# With at least two stations known by then, all of them are silent together for longer than the largest threshold
+   among them. A single station's silence is a hole only if it is longer than a day and lies between two files. #}
 with gaps as (
     select *
     from {{ ref('int_station_gap') }}
@@ -23,14 +23,26 @@ connection_events as (
 ),
 
 points as (
-    select log_source, started_at as point_at, 1 as silent, 0 as known
+    select
+        log_source,
+        started_at as point_at,
+        1 as silent,
+        0 as known
     from gaps
     union all
-    select log_source, ended_at as point_at, -1 as silent, 0 as known
+    select
+        log_source,
+        ended_at as point_at,
+        -1 as silent,
+        0 as known
     from gaps
     where ended_at is not null
     union all
-    select log_source, first_life_at as point_at, 0 as silent, 1 as known
+    select
+        log_source,
+        first_life_at as point_at,
+        0 as silent,
+        1 as known
     from watch
     where first_life_at is not null
 ),
@@ -45,8 +57,8 @@ instants as (
     group by log_source, point_at
 ),
 
--- Every point is a sign of life of some station, so time between two points in which all are silent is one hole, and two
--- such times in a row are two.
+-- Every point is a sign of life of some station, so time between two points in which all are silent is one hole,
+-- and two such times in a row are two.
 counted as (
     select
         log_source,
@@ -81,10 +93,20 @@ candidates as (
 
 -- every station is inside a gap of its own; the threshold of that gap is carried to the candidate
 thresholds as (
-    select station_id, log_source, started_at as point_at, threshold_s, false as is_candidate
+    select
+        station_id,
+        log_source,
+        started_at as point_at,
+        threshold_s,
+        false as is_candidate
     from gaps
     union all
-    select watch.station_id, watch.log_source, candidates.started_at as point_at, cast(null as bigint) as threshold_s, true as is_candidate
+    select
+        watch.station_id,
+        watch.log_source,
+        candidates.started_at as point_at,
+        cast(null as bigint) as threshold_s,
+        true as is_candidate
     from candidates
     inner join watch on candidates.log_source = watch.log_source
     where watch.first_life_at <= candidates.started_at
@@ -111,32 +133,49 @@ members as (
 ),
 
 files as (
-    select log_source, source_id, min(received_at) as first_at, max(received_at) as last_at
+    select
+        log_source,
+        source_id,
+        min(received_at) as first_at,
+        max(received_at) as last_at
     from (
-        select log_source, source_id, received_at
+        select
+            log_source,
+            source_id,
+            received_at
         from frames
         union all
-        select log_source, source_id, received_at
+        select
+            log_source,
+            source_id,
+            received_at
         from connection_events
     ) as lines
     group by log_source, source_id
 ),
 
 days_alone as (
-    select log_source, started_at, ended_at
+    select
+        log_source,
+        started_at,
+        ended_at
     from candidates
     where known_count = 1 and ended_at > {{ plus_seconds('started_at', 86400) }}
 ),
 
 spanned as (
-    select distinct days_alone.log_source, days_alone.started_at
+    select distinct
+        days_alone.log_source,
+        days_alone.started_at
     from days_alone
     inner join files on days_alone.log_source = files.log_source
     where files.first_at <= days_alone.started_at and files.last_at >= days_alone.ended_at
 ),
 
 between_files as (
-    select days_alone.log_source, days_alone.started_at
+    select
+        days_alone.log_source,
+        days_alone.started_at
     from days_alone
     left join spanned on days_alone.log_source = spanned.log_source and days_alone.started_at = spanned.started_at
     where spanned.log_source is null

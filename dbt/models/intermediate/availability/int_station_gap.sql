@@ -1,4 +1,5 @@
-{# One row is one gap between two signs of life of a station that is long enough, or has a disconnect in it, to make the station silent. #}
+{# One row is one gap between two signs of life of a station that is long enough, or has a disconnect in it, to make
+   the station silent. #}
 {# A sign of life is a frame from the station (or of unknown direction) or a connect. Read from the lake as delivered:
    a repeated frame opens a gap of no length. #}
 {% set in_order = 'partition by station_id order by received_at, place, connection_id nulls first' %}
@@ -24,11 +25,21 @@ watch as (
 
 -- in a log with whole seconds a frame comes before the disconnect of its second, and a connect after it
 signs as (
-    select station_id, received_at, connection_id, true as is_life, 1 as place
+    select
+        station_id,
+        received_at,
+        connection_id,
+        true as is_life,
+        1 as place
     from frames
     where received_at is not null and coalesce(direction, 'unknown') <> 'to_station'
     union all
-    select station_id, received_at, connection_id, event = 'connect' as is_life, case event when 'connect' then 3 else 2 end as place
+    select
+        station_id,
+        received_at,
+        connection_id,
+        event = 'connect' as is_life,
+        case event when 'connect' then 3 else 2 end as place
     from connection_events
     where received_at is not null
 ),
@@ -107,7 +118,8 @@ granted as (
         disconnected_at,
         is_gap,
         -- the boot that is itself the last sign of life counts: its answer is what the station lives by from there on
-        {{ last_known('interval_s', 'partition by station_id order by granted_at, is_gap, answered_at, interval_s') }} as interval_s
+        {{ last_known('interval_s', 'partition by station_id order by granted_at, is_gap, answered_at, interval_s') }}
+            as interval_s
     from grants
 ),
 

@@ -1,4 +1,5 @@
-{# One row is one change of what a station says about itself as a whole: faulted, unavailable, or nothing that matters. #}
+{# One row is one change of what a station says about itself as a whole: faulted, unavailable, or nothing that
+   matters. #}
 with statuses as (
     select *
     from {{ ref('int_status_timed') }}

@@ -1,6 +1,6 @@
 {# One row is one time in which nothing was heard of a station: it was offline, or its log source has a hole. #}
-{# The rows of a station do not overlap. A silence is cut where a hole begins and ends, and what is left on either side is
-   offline only if it is long enough by itself: silence counts only while somebody was listening. #}
+{# The rows of a station do not overlap. A silence is cut where a hole begins and ends, and what is left on either
+   side is offline only if it is long enough by itself: silence counts only while somebody was listening. #}
 with gaps as (
     select *
     from {{ ref('int_station_gap') }}
@@ -12,17 +12,37 @@ holes as (
 ),
 
 points as (
-    select station_id, started_at as point_at, started_at as gap_started_at, 1 as in_gap, cast(null as integer) as in_hole
+    select
+        station_id,
+        started_at as point_at,
+        started_at as gap_started_at,
+        1 as in_gap,
+        cast(null as integer) as in_hole
     from gaps
     union all
-    select station_id, ended_at as point_at, cast(null as timestamptz) as gap_started_at, 0 as in_gap, cast(null as integer) as in_hole
+    select
+        station_id,
+        ended_at as point_at,
+        cast(null as timestamptz) as gap_started_at,
+        0 as in_gap,
+        cast(null as integer) as in_hole
     from gaps
     where ended_at is not null
     union all
-    select station_id, started_at as point_at, cast(null as timestamptz) as gap_started_at, cast(null as integer) as in_gap, 1 as in_hole
+    select
+        station_id,
+        started_at as point_at,
+        cast(null as timestamptz) as gap_started_at,
+        cast(null as integer) as in_gap,
+        1 as in_hole
     from holes
     union all
-    select station_id, ended_at as point_at, cast(null as timestamptz) as gap_started_at, cast(null as integer) as in_gap, 0 as in_hole
+    select
+        station_id,
+        ended_at as point_at,
+        cast(null as timestamptz) as gap_started_at,
+        cast(null as integer) as in_gap,
+        0 as in_hole
     from holes
     where ended_at is not null
 ),
@@ -58,7 +78,8 @@ heard_nothing as (
         coalesce(pieces.ended_at, gaps.watched_until_at) as watched_until_at,
         gaps.threshold_s,
         -- of the time after the disconnect only this piece was watched
-        case when gaps.disconnected_at is not null then greatest(gaps.disconnected_at, pieces.started_at) end as disconnected_at
+        case when gaps.disconnected_at is not null then greatest(gaps.disconnected_at, pieces.started_at) end
+            as disconnected_at
     from pieces
     inner join gaps on pieces.station_id = gaps.station_id and pieces.gap_started_at = gaps.started_at
     where pieces.in_gap = 1 and coalesce(pieces.in_hole, 0) = 0

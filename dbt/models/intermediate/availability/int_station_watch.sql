@@ -21,10 +21,18 @@ transaction_events as (
 ),
 
 lines as (
-    select station_id, log_source, received_at, coalesce(direction, 'unknown') <> 'to_station' as is_life
+    select
+        station_id,
+        log_source,
+        received_at,
+        coalesce(direction, 'unknown') <> 'to_station' as is_life
     from frames
     union all
-    select station_id, log_source, received_at, event = 'connect' as is_life
+    select
+        station_id,
+        log_source,
+        received_at,
+        event = 'connect' as is_life
     from connection_events
 ),
 
@@ -58,23 +66,30 @@ stations as (
         log_source
     from reaching
     -- a station seen in several logs belongs to the one that has most of it, of equal ones to the first by name
-    qualify row_number() over (partition by station_id order by line_count desc, log_source) = 1
+    qualify row_number() over (partition by station_id order by line_count desc, log_source asc) = 1
+),
+
+own_events as (
+    select
+        station_id,
+        event_at
+    from status_events
+    union all
+    select
+        station_id,
+        event_at
+    from transaction_events
 ),
 
 -- a log without any time of its own reaches as far as the charger's clock says
 own_times as (
     select
-        station_id,
-        max(event_at) as last_event_at
-    from (
-        select station_id, event_at
-        from status_events
-        union all
-        select station_id, event_at
-        from transaction_events
-    ) as events
-    where station_id in (select stations.station_id from stations where stations.last_line_at is null)
-    group by station_id
+        stations.station_id,
+        max(own_events.event_at) as last_event_at
+    from stations
+    inner join own_events on stations.station_id = own_events.station_id
+    where stations.last_line_at is null
+    group by stations.station_id
 )
 
 select

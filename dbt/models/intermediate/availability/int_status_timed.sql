@@ -28,7 +28,9 @@ timed as (
         statuses.status,
         status_map.port_state as state,
         -- one text, so that the two codes travel together; NoError is OCPP 1.6's way to say that there is none
-        coalesce(nullif(statuses.error_code, 'NoError'), '') || '|' || coalesce(statuses.vendor_error_code, '') as error_codes,
+        coalesce(nullif(statuses.error_code, 'NoError'), '')
+        || '|'
+        || coalesce(statuses.vendor_error_code, '') as error_codes,
         {{ message_time('statuses.event_at', 'statuses.received_at', 'late.frame_id is not null') }} as status_at,
         case
             -- 0 is the whole station, and so is a status that names neither EVSE nor connector
@@ -39,7 +41,8 @@ timed as (
     from statuses
     inner join status_map
         on
-            coalesce(statuses.protocol, case when statuses.evse_id is null then 'ocpp1.6' else 'ocpp2.0.1' end) = status_map.protocol
+            coalesce(statuses.protocol, case when statuses.evse_id is null then 'ocpp1.6' else 'ocpp2.0.1' end)
+            = status_map.protocol
             and lower(statuses.status) = lower(status_map.status)
     left join late on statuses.frame_id = late.frame_id and statuses.event_at = late.event_at
 )

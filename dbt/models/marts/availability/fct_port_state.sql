@@ -1,6 +1,7 @@
-{# One row is one port in one state for one interval; the intervals of a port follow each other without gap or overlap. #}
-{# Every layer of evidence is a series of changes. All changes of a port go into one stream, each layer's value is carried
-   on, and the strongest layer decides: hole, silence, station, transaction, connectors. #}
+{# One row is one port in one state for one interval; the intervals of a port follow each other without gap or
+   overlap. #}
+{# Every layer of evidence is a series of changes. All changes of a port go into one stream, each layer's value is
+   carried on, and the strongest layer decides: hole, silence, station, transaction, connectors. #}
 with port_status as (
     select *
     from {{ ref('int_port_status') }}
@@ -42,17 +43,32 @@ ports as (
 ),
 
 -- only ports that ever said something have a state
+seen_ports as (
+    select distinct port_id
+    from port_status
+),
+
 stations_of_ports as (
-    select distinct port_connectors.port_id, port_connectors.station_id
+    select distinct
+        port_connectors.port_id,
+        port_connectors.station_id
     from port_connectors
-    inner join (select distinct port_id from port_status) as seen on port_connectors.port_id = seen.port_id
+    inner join seen_ports on port_connectors.port_id = seen_ports.port_id
 ),
 
 silence_changes as (
-    select station_id, kind, {{ whole_second('started_at') }} as changed_at, 1 as is_on
+    select
+        station_id,
+        kind,
+        {{ whole_second('started_at') }} as changed_at,
+        1 as is_on
     from silence
     union all
-    select station_id, kind, {{ whole_second('ended_at') }} as changed_at, 0 as is_on
+    select
+        station_id,
+        kind,
+        {{ whole_second('ended_at') }} as changed_at,
+        0 as is_on
     from silence
     where ended_at is not null
 ),
@@ -60,33 +76,34 @@ silence_changes as (
 -- one column a layer; 'none' and '|' stand for "no longer", null for "no news"
 changes as (
     select
-        port_id, changed_at, state, error_codes,
-        cast(null as varchar) as charging_state,
-        cast(null as varchar) as station_state, cast(null as varchar) as station_error_codes,
-        cast(null as integer) as is_offline, cast(null as integer) as is_hole
+        port_id,
+        changed_at,
+        {{ port_layers({'state': 'state', 'error_codes': 'error_codes'}) }}
     from port_status
     union all
     select
-        port_id, changed_at, null, null,
-        coalesce(state, 'none'),
-        null, null,
-        null, null
+        port_id,
+        changed_at,
+        {{ port_layers({'charging_state': "coalesce(state, 'none')"}) }}
     from charging_state
     union all
     select
-        stations_of_ports.port_id, station_override.changed_at, null, null,
-        null,
-        coalesce(station_override.state, 'none'), coalesce(station_override.error_codes, '|'),
-        null, null
+        stations_of_ports.port_id,
+        station_override.changed_at,
+        {{ port_layers({
+            'station_state': "coalesce(station_override.state, 'none')",
+            'station_error_codes': "coalesce(station_override.error_codes, '|')",
+        }) }}
     from station_override
     inner join stations_of_ports on station_override.station_id = stations_of_ports.station_id
     union all
     select
-        stations_of_ports.port_id, silence_changes.changed_at, null, null,
-        null,
-        null, null,
-        case when silence_changes.kind = 'offline' then silence_changes.is_on end,
-        case when silence_changes.kind = 'hole' then silence_changes.is_on end
+        stations_of_ports.port_id,
+        silence_changes.changed_at,
+        {{ port_layers({
+            'is_offline': "case when silence_changes.kind = 'offline' then silence_changes.is_on end",
+            'is_hole': "case when silence_changes.kind = 'hole' then silence_changes.is_on end",
+        }) }}
     from silence_changes
     inner join stations_of_ports on silence_changes.station_id = stations_of_ports.station_id
 ),
@@ -185,9 +202,13 @@ select
     intervals.started_at,
     intervals.ended_at,
     coalesce(intervals.ended_at, horizons.known_until_at) as known_until_at,
-    cast({{ seconds_between('intervals.started_at', 'coalesce(intervals.ended_at, horizons.known_until_at)') }} as bigint) as duration_s,
+    cast(
+        {{ seconds_between('intervals.started_at', 'coalesce(intervals.ended_at, horizons.known_until_at)') }} as bigint
+    )
+        as duration_s,
     nullif(split_part(intervals.error_codes, '|', 1), '') as error_code,
-    nullif(substring(intervals.error_codes, length(split_part(intervals.error_codes, '|', 1)) + 2), '') as vendor_error_code,
+    nullif(substring(intervals.error_codes, length(split_part(intervals.error_codes, '|', 1)) + 2), '')
+        as vendor_error_code,
     intervals.ended_at is null as is_open
 from intervals
 inner join horizons on intervals.port_id = horizons.port_id

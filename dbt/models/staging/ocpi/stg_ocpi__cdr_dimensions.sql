@@ -1,4 +1,5 @@
-{# One row is one dimension of one charging period of the kept version of a CDR; a period without dimensions is one row with dimension null. #}
+{# One row is one dimension of one charging period of the kept version of a CDR; a period without dimensions is one
+   row with dimension null. #}
 with delivered as (
     select *
     from {{ source('ocpi', 'cdr_dimension') }}

@@ -1,4 +1,5 @@
-{# One row is one connector of one EVSE of the kept version of a Location; an EVSE without connectors is one row with connector_id null. #}
+{# One row is one connector of one EVSE of the kept version of a Location; an EVSE without connectors is one row
+   with connector_id null. #}
 with delivered as (
     select *
     from {{ source('ocpi', 'connector') }}

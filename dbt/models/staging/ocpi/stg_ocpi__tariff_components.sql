@@ -1,4 +1,5 @@
-{# One row is one price component of one element of one tariff version, with the element's restrictions. A version that many CDRs embed has its components once. #}
+{# One row is one price component of one element of one tariff version, with the element's restrictions. A version
+   that many CDRs embed has its components once. #}
 with delivered as (
     select
         *,

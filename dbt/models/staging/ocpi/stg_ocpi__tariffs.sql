@@ -1,4 +1,5 @@
-{# One row is one version of one tariff: once as the Tariffs module delivered it, and once for each CDR that embeds it. #}
+{# One row is one version of one tariff: once as the Tariffs module delivered it, and once for each CDR that embeds
+   it. #}
 with delivered as (
     select
         *,
