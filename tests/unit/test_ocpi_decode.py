@@ -626,7 +626,7 @@ def test_records_read_are_loaded_or_duplicate_or_quarantined(data, tmp_path_fact
     assert counts.loaded == len(set(kept))
     assert counts.duplicate == len(kept) - len(set(kept))
     with duckdb.connect() as con:
-        quarantined = con.sql(f"select count(*) from '{home.lake}/quarantine/record/*.parquet'").fetchone()
+        (quarantined,) = con.sql(f"select count(*) from '{home.lake}/quarantine/record/*.parquet'").fetchall()
     assert quarantined == (counts.quarantined,)
 
 

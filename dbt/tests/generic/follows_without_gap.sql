@@ -1,5 +1,5 @@
-{# Fails on every interval that does not begin where the one before it in its partition ended, and on every open interval
-   that is not the last one. #}
+{# Fails on every interval that does not begin where the one before it in its partition ended, and on every open
+   interval that is not the last one. #}
 {% test follows_without_gap(model, partition, started_at, ended_at) %}
 select *
 from (
