@@ -26,7 +26,7 @@ run: $(INSTALLED)  ## Make the example network, load it and serve its dashboards
 	$(BIN)/chargehouse demo
 
 test: $(INSTALLED)  ## All tests: units, models, pipeline, pages, real browser
-	$(PYTEST) -q tests
+	$(PYTEST) -q -n 2 --dist loadfile tests
 
 test-fast: $(INSTALLED)  ## The unit tests
 	$(PYTEST) -q tests/unit

@@ -167,6 +167,13 @@ class FileCounts:
     duplicate: int = 0
     quarantined: int = 0
 
+    def add(self, other: "FileCounts") -> None:
+        """Add another file's counts to these."""
+        self.read += other.read
+        self.loaded += other.loaded
+        self.duplicate += other.duplicate
+        self.quarantined += other.quarantined
+
     def check(self, path: str) -> None:
         """Raise if a record was lost.
 

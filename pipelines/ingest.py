@@ -6,6 +6,7 @@ Each kind of delivery (logs, OCPI objects, registry) has its own decoder; what t
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import md5
@@ -32,6 +33,7 @@ from pipelines.registry.read import decode_file as decode_registry
 from pipelines.settings import Settings
 
 KINDS = ("ocpp", "ocpi", "registry")
+_SMALL_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ def ingest(
     result = IngestResult(kind)
     commits = read_commits(home)
     known = current_landed(home)
-    for number, path in enumerate(landing_files(home, kind), start=1):
+    found: list[LandedPath] = []
+    for path in landing_files(home, kind):
         relative = str(path.relative_to(home.landing))
         status = path.stat()
         record = known.get(relative)
@@ -137,35 +140,60 @@ def ingest(
         if record and is_unchanged and record.source_id in commits:
             result.files_known += 1
             continue
-        if on_file:
-            on_file(relative, status.st_size, number)
-        source_id = content_hash(path)
-        now = datetime.now(UTC).isoformat()
-        if source_id not in commits:
-            begun = Commit(source_id, relative, kind, status.st_size, now)
-            commit = _decode(home, settings, path, begun, warnings=result.warnings)
-            if (path.stat().st_size, path.stat().st_mtime_ns) != (status.st_size, status.st_mtime_ns):
-                result.warnings.append(f"{relative}: changed while it was read; left for the next run")
-                continue
-            commits[source_id] = commit.commit()
-            record_counts = commit.record.counts
-            result.bytes_new += status.st_size
-            if commit.record.error:
-                result.unreadable.append(f"{relative}: {commit.record.error}")
-        else:
-            total = commits[source_id].counts.read
-            record_counts = FileCounts(read=total, duplicate=total)
-        result.files_new += 1
-        for name in ("read", "loaded", "duplicate", "quarantined"):
-            setattr(result.counts, name, getattr(result.counts, name) + getattr(record_counts, name))
+        source_id, now = content_hash(path), datetime.now(UTC).isoformat()
         first_seen = record.first_seen_at if record and record.source_id == source_id else now
-        _write_landed(home, LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now))
+        found.append(LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now))
+
+    # Of several new paths with one content, the first in order brings it; the others are copies.
+    bringing = {landed.source_id: landed for landed in reversed(found) if landed.source_id not in commits}
+    order = [landed for landed in found if bringing.get(landed.source_id) is landed]
+    outcomes: dict[str, _Outcome] = {}
+    key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
+
+    def decode(landed: LandedPath) -> None:
+        if on_file:
+            on_file(landed.path, landed.size_bytes, len(outcomes) + 1)
+        outcomes[landed.source_id] = _decode(home, settings, landed, key)
+
+    # Small files cost more to plan than to read, so several go at once; a large one has all threads to itself.
+    with ThreadPoolExecutor(max_workers=settings.threads) as pool:
+        list(pool.map(decode, (landed for landed in order if landed.size_bytes <= _SMALL_BYTES)))
+    for landed in order:
+        if landed.size_bytes > _SMALL_BYTES:
+            decode(landed)
+
+    for landed in found:
+        outcome = outcomes.get(landed.source_id)
+        if outcome and outcome.commit is None:
+            result.warnings.append(f"{landed.path}: changed while it was read; left for the next run")
+            continue
+        is_new = outcome is not None and bringing[landed.source_id] is landed
+        commit = outcome.commit if outcome and outcome.commit else commits[landed.source_id]
+        counts = commit.counts if is_new else FileCounts(read=commit.counts.read, duplicate=commit.counts.read)
+        result.files_new += 1
+        result.counts.add(counts)
+        if outcome and is_new:
+            result.bytes_new += landed.size_bytes
+            result.warnings += [f"{landed.path}: {warning}" for warning in outcome.warnings]
+            if commit.error:
+                result.unreadable.append(f"{landed.path}: {commit.error}")
+        _write_landed(home, landed)
     return result
 
 
-def _decode(home: Home, settings: Settings, path: Path, commit: Commit, *, warnings: list[str]) -> LakeWriter:
-    """Run the kind's decoder on one file, on a connection of its own; adds to the warnings."""
-    key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one file: its commit record, or None if the file changed while it was read."""
+
+    commit: Commit | None
+    warnings: list[str]
+
+
+def _decode(home: Home, settings: Settings, landed: LandedPath, key: bytes) -> _Outcome:
+    """Run the kind's decoder on one file, on a connection of its own, and commit what it wrote."""
+    path = home.landing / landed.path
+    commit = Commit(landed.source_id, landed.path, landed.kind, landed.size_bytes, landed.current_since)
+    warnings: list[str] = []
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(f"set threads = {settings.threads}")
@@ -173,18 +201,20 @@ def _decode(home: Home, settings: Settings, path: Path, commit: Commit, *, warni
             con.execute("set memory_limit = $1", [settings.memory_limit])
         create_macros(con, key)
         writer = LakeWriter(home, con, commit)
-        if commit.kind == "ocpp":
+        if landed.kind == "ocpp":
             below = str(path.relative_to(home.landing / "ocpp"))
             commit.counts = decode_ocpp(
                 path, writer=writer, relative_path=below, default_time_zone=settings.default_time_zone
             )
-        elif commit.kind == "ocpi":
+        elif landed.kind == "ocpi":
             commit.counts = decode_ocpi(path, writer=writer)
         else:
             outcome = decode_registry(path, writer=writer, default_time_zone=settings.default_time_zone)
-            commit.counts = outcome.counts
-            warnings += [f"{commit.path}: {warning}" for warning in outcome.warnings]
-    return writer
+            commit.counts, warnings = outcome.counts, outcome.warnings
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) != (landed.size_bytes, landed.modified_ns):
+        return _Outcome(None, warnings)
+    return _Outcome(writer.commit(), warnings)
 
 
 def write_index(home: Home) -> int:

@@ -110,6 +110,8 @@ def run_job(home: Home, *, full_refresh: bool, is_verbose: bool) -> runs.RunReco
 
         if not is_verbose:
             logging.getLogger("dagster").setLevel(logging.CRITICAL)
+            # Steps that did not run because nothing is new have no check results; that is no news.
+            logging.getLogger("dagster._core.execution.plan.active").addFilter(lambda _: False)
         instance = dg.DagsterInstance.get()
         job = build_definitions(home).resolve_job_def(JOB)
         result = job.execute_in_process(

@@ -130,11 +130,10 @@ def port_states(log: Log, ports: dict[str, Sequence[tuple[str, int | None, int |
     """
     if not log.lines:
         return []
-    received = [line.received for line in log.lines if line.received is not None]
-    if received:
-        horizon = max(received)
-    else:
-        horizon = max(m.event_at for m in (*log.statuses, *log.transactions) if m.event_at is not None)
+    times = [line.received for line in log.lines if line.received is not None]
+    # a log without any time reaches as far as the charger's clock says
+    times = times or [m.event_at for m in (*log.statuses, *log.transactions) if m.event_at is not None]
+    horizon = max(times)
     stations = {line.station for line in log.lines}
     gaps = {station: _gaps(log, station, horizon) for station in stations}
     holes = _holes(log, gaps, horizon)

@@ -44,6 +44,8 @@ class _Station:
         self.gaps: list[tuple[int, int]] = []
         self.transactions = 0
         self.running: dict[int, str] = {}
+        self.lingering: dict[int, list[str]] = {}
+        self.ended: list[str] = []
         self.seq = 0
         if is_2x:
             self.connectors = [(evse, c) for evse in (1, 2)[: rng.randint(1, 2)] for c in (1, 2)[: rng.randint(1, 2)]]
@@ -104,7 +106,8 @@ class _Station:
                 result_interval=self.rng.choice((None, 0, 60, 300, 600, 900)),
             )
 
-    def status(self, time: int) -> None:
+    def status(self, time: int, *, ahead: int | None = None) -> None:
+        """A status that arrives at ``time``; ``ahead`` is how far the charger's clock is before it."""
         rng = self.rng
         frame_id = self.line(time, action="StatusNotification", message_id=str(self.frames))
         evse, connector = rng.choice(self.connectors)
@@ -122,7 +125,7 @@ class _Station:
         )
         vendor = rng.choice(("CX009", "A|B")) if error == "OtherError" and rng.random() < 0.5 else None
         received = None if rng.random() < 0.02 else self.received(time)
-        event_at = self.event_time(time)
+        event_at = self.event_time(time) if ahead is None else time + ahead
         if received is None and event_at is None:
             return
         if received is None and event_at is not None and event_at < -DAY:
@@ -139,25 +142,33 @@ class _Station:
         self.seq += 1
         running = self.running.get(evse)
         event_type = rng.choice(("Started", "Updated", "Updated", "Ended"))
-        if running is None or (event_type == "Started" and rng.random() < 0.3):
+        lingering = self.lingering.setdefault(evse, [])
+        if running is None or (event_type == "Started" and rng.random() < 0.5):
+            if running:  # its end is lost, or comes after the next start
+                lingering.append(running)
             self.transactions += 1
             running, event_type = f"tx{self.transactions}", "Started"
             self.running[evse] = running
         elif event_type == "Started":
             event_type = "Updated"
-        if event_type == "Ended" and rng.random() < 0.7:
-            self.running.pop(evse)
-        elif event_type == "Ended" and self.transactions > 1 and rng.random() < 0.3:
-            running = f"tx{self.transactions - 1}"
-            event_type = rng.choice(("Ended", "Updated"))
+        elif event_type == "Ended" and lingering and rng.random() < 0.6:
+            running = lingering.pop()
+        elif event_type == "Ended":
+            self.ended.append(self.running.pop(evse))
+        elif self.ended and rng.random() < 0.1:  # something is told of it after its end
+            running = rng.choice(self.ended)
         started = event_type == "Started"
         known = {t.transaction_id: t.evse for t in self.network.log.transactions if t.station == self.name and t.evse}
         evse = known.get(running, evse)
+        event_at = self.event_time(time) if rng.random() < 0.4 else time - rng.randint(0, 2 * S)
+        is_offline = rng.random() < 0.15
+        if is_offline and rng.random() < 0.5:  # queued for a while, or by a clock that starts in the past
+            event_at = time - rng.choice((200 * S, HOUR, 20 * 365 * DAY))
         self.network.log.transactions.append(
             Transaction(
                 self.name,
                 self.received(time),
-                self.event_time(time) if rng.random() < 0.4 else time - rng.randint(0, 2 * S),
+                event_at,
                 frame_id,
                 event_type,
                 running,
@@ -165,7 +176,7 @@ class _Station:
                 None,
                 rng.choice(("Charging", "Charging", "SuspendedEV", "SuspendedEVSE", "EVConnected", "Idle", None)),
                 self.seq,
-                rng.random() < 0.1,
+                is_offline,
             )
         )
 
@@ -188,6 +199,10 @@ class _Station:
                 step = rng.choice(EDGE_GAPS) * S + rng.choice((0, 0, 0, 1, 999))
             else:
                 step = rng.randint(600 * S, 9000 * S)
+            if self.gaps and rng.random() < 0.1:
+                # just inside or outside the time in which late deliveries are believed
+                late = self.gaps[-1][1] + rng.choice((300 * S, 300 * S + 1, 301 * S))
+                step = late - time if late > time else step
             if self.with_connections and rng.random() < 0.08:
                 # a disconnect somewhere before the next sign of life
                 after = rng.choice(AFTER_DISCONNECT) * S + rng.choice((0, 0, 1))
@@ -212,6 +227,8 @@ class _Station:
             if time - before > 60 * S:
                 self.gaps.append((self.received(before), self.received(time)))
             self.act(time)
+        if rng.random() < 0.5:
+            self.status(self.end, ahead=rng.choice((0, 1, 30, 60)) * S)
         if rng.random() < 0.3:
             self.line(self.end + rng.randint(0, HOUR), direction="to_station", message_type=3, message_id="0")
 
@@ -260,7 +277,11 @@ def make_network(seed: int) -> Network:
     quiet = []
     for _ in range(rng.randint(1, 2) if lone else rng.randint(0, 2)):
         began = rng.randint(0, 40 * HOUR if lone else end)
-        length = rng.choice((23, 25, 30, 37)) * HOUR if lone else rng.randint(300 * S, 5000 * S)
+        length = (
+            rng.choice((23 * HOUR, DAY - 300 * S, DAY, DAY + 1000 * S, 30 * HOUR))
+            if lone
+            else rng.randint(300 * S, 5000 * S)
+        )
         quiet.append((began, began + length))
     stations = [
         _Station(rng, network, f"s{seed}-{n}", is_2x=rng.random() < 0.5, single=lone, hours=hours)

@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import os
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -643,7 +644,7 @@ def test_a_file_larger_than_one_block_keeps_its_line_numbers(decode, lake_rows, 
 
 def test_the_prices_of_the_worked_examples_survive_as_tariffs(decode, lake_rows):
     folder = Path(__file__).resolve().parents[3] / "shared" / "vectors"
-    path = Path(__import__("os").environ.get("CHARGEHOUSE_VECTORS", folder)) / "ocpi_worked_examples.json"
+    path = Path(os.environ.get("CHARGEHOUSE_VECTORS", folder)) / "ocpi_worked_examples.json"
     if not path.is_file():
         pytest.skip(f"no vectors at {path}; name their folder with CHARGEHOUSE_VECTORS")
     cases = [case for case in json.loads(path.read_text())["cases"] if "tariff" in case]

@@ -1,4 +1,6 @@
 {# One row is the latest version of one CDR (owning party or peer, and CDR id), delivered any number of times. #}
+{# A table: read by a dozen models, each of which would de-duplicate anew. #}
+{{ config(materialized='table') }}
 with delivered as (
     select *
     from {{ source('ocpi', 'cdr') }}

@@ -1,5 +1,7 @@
 {# One row is one price component of one element of one tariff version, with the element's restrictions. A version
    that many CDRs embed has its components once. #}
+{# A table: read by several models; de-duplicated once. #}
+{{ config(materialized='table') }}
 with delivered as (
     select
         *,

@@ -1,5 +1,7 @@
 {# One row is one version of one tariff: once as the Tariffs module delivered it, and once for each CDR that embeds
    it. #}
+{# A table: read by several models; de-duplicated once. #}
+{{ config(materialized='table') }}
 with delivered as (
     select
         *,
