@@ -3,7 +3,6 @@
 Without sign-in the pages show every row to whoever reaches them, so they are served to this machine only.
 """
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from dashboards.access import is_loopback
 from pipelines.home import Home
+from pipelines.settings import child_environment
 
 APP = Path(__file__).with_name("app.py")
 LOCAL_ADDRESS = "127.0.0.1"
@@ -93,7 +93,7 @@ def serve_dashboards(home: Home, port: int, address: str = LOCAL_ADDRESS) -> int
     """
     args = command(port, address)
     # The child reads its home from its environment, like every process of the project.
-    with subprocess.Popen(args, env={**os.environ, "CHARGEHOUSE_HOME": str(home.root.absolute())}) as server:
+    with subprocess.Popen(args, env=child_environment(CHARGEHOUSE_HOME=str(home.root.absolute()))) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:

@@ -48,12 +48,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         from pipelines.settings import get_settings
 
         try:
-            home = Home(home_folder or get_settings().home)
+            settings = get_settings()
         except ValidationError as error:
             problems = "; ".join(
                 f"CHARGEHOUSE_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()
             )
             raise click.UsageError(f"the settings are wrong: {problems}") from error
+        home = Home(home_folder or settings.home)
         try:
             function(home=home, verbose=verbose, **options)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -8,7 +8,7 @@
 {# The body of a CTE: the rows of a registry table in files that are current, with the path of their file. Two current
    files with the same key: the row of the last path in alphabetical order is kept, so that the order of delivery changes
    nothing; qc_registry_conflict tells. #}
-{% macro current_registry_rows(table, key_columns) %}
+{% macro current_registry_rows(table, key_columns) -%}
     select
         delivered.*,
         landed.path
@@ -19,7 +19,7 @@
         partition by {% for column in key_columns %}delivered.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
         order by landed.path desc, delivered.line_number desc
     ) = 1
-{% endmacro %}
+{%- endmacro %}
 
 {# The instant at which a clock on the wall in an IANA zone shows a local time. A time that the clock skips is read with the
    offset before the change, one that it shows twice as the first or second as the engine has it. #}

@@ -6,7 +6,6 @@ them: file, line and the column's value.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pipelines.lake import ALL_TABLES, LANDED_FILE, LakeTable
 from pipelines.quality import dialect
 from pipelines.quality.result import SAMPLE_ROWS, CheckResult, shown
 from pipelines.quality.suites import Check, Suite, all_suites
-from pipelines.settings import get_settings
+from pipelines.settings import export_to_children, get_settings
 
 if TYPE_CHECKING:
     from great_expectations.core.batch import Batch
@@ -109,7 +108,7 @@ def _create_views(home: Home, suites: Iterable[Suite], database: Path) -> _Lake:
 
 def _judge(suites: Iterable[Suite], lake: _Lake, database: Path) -> dict[str, list[CheckResult]]:
     """Judge tables with Great Expectations; returns the results per table key."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # releases that report usage read it when they are imported
+    export_to_children(GX_ANALYTICS_ENABLED="false")  # releases that report usage read it when they are imported
     import great_expectations as gx  # noqa: PLC0415 - ten seconds
     from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
 

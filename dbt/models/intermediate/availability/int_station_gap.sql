@@ -87,7 +87,7 @@ grants as (
         station_id,
         started_at as granted_at,
         cast(null as bigint) as interval_s,
-        cast(null as timestamptz) as answered_at,
+        {{ no_instant() }} as answered_at,
         true as is_gap,
         ended_at,
         disconnected_at

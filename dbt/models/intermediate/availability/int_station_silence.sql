@@ -23,7 +23,7 @@ points as (
     select
         station_id,
         ended_at as point_at,
-        cast(null as timestamptz) as gap_started_at,
+        {{ no_instant() }} as gap_started_at,
         0 as in_gap,
         cast(null as integer) as in_hole
     from gaps
@@ -32,7 +32,7 @@ points as (
     select
         station_id,
         started_at as point_at,
-        cast(null as timestamptz) as gap_started_at,
+        {{ no_instant() }} as gap_started_at,
         cast(null as integer) as in_gap,
         1 as in_hole
     from holes
@@ -40,7 +40,7 @@ points as (
     select
         station_id,
         ended_at as point_at,
-        cast(null as timestamptz) as gap_started_at,
+        {{ no_instant() }} as gap_started_at,
         cast(null as integer) as in_gap,
         0 as in_hole
     from holes

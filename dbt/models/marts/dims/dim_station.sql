@@ -44,7 +44,7 @@ latest_boots as (
         serial_number,
         firmware_version
     from boots
-    qualify row_number() over (partition by station_id order by received_at desc nulls last, frame_id) = 1
+    qualify row_number() over (partition by station_id order by received_at desc nulls last, frame_id asc) = 1
 )
 
 select

@@ -42,16 +42,21 @@ built_in_policies as (
 ),
 
 delivered as (
-{% for table, columns in keys.items() %}
+    {%- for table, columns in keys.items() %}
     select
         '{{ table }}' as table_name,
-        concat_ws(', '{% for column in columns %}, coalesce(cast(delivered.{{ column }} as varchar), '(empty)'){% endfor %}) as id,
+        concat_ws(
+            ', '
+            {%- for column in columns %},
+            coalesce(cast(delivered.{{ column }} as varchar), '(empty)')
+            {%- endfor %}
+        ) as id,
         landed.path
     from {{ source('registry', table) }} as delivered
     inner join landed
         on delivered.source_id = landed.source_id
     {% if not loop.last %}union all{% endif %}
-{% endfor %}
+    {%- endfor %}
 ),
 
 repeated as (

@@ -21,7 +21,7 @@
     ('access', 'scope_id', 'stg_registry__emsps', 'emsp_id', "role = 'emsp'"),
 ] %}
 with found as (
-{% for table, column, target, target_column, condition in checks %}
+    {%- for table, column, target, target_column, condition in checks %}
     select
         '{{ table }}' as table_name,
         '{{ column }}' as column_name,
@@ -36,7 +36,7 @@ with found as (
         and known.{{ target_column }} is null
         {% if condition %}and pointing.{{ condition }}{% endif %}
     {% if not loop.last %}union all{% endif %}
-{% endfor %}
+    {%- endfor %}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one role of one person of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('access', ['email', 'role', 'scope_id']) }}
+    {{ current_registry_rows('access', ['email', 'role', 'scope_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one month of a site's business plan of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('business_case', ['site_id', 'month']) }}
+    {{ current_registry_rows('business_case', ['site_id', 'month']) }}
 )
 
 select

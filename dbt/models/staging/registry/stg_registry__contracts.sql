@@ -1,6 +1,6 @@
 {# One row is one contract between owner and operator of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('contract', ['contract_id']) }}
+    {{ current_registry_rows('contract', ['contract_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one cost, grant or credit of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('cost', ['cost_id']) }}
+    {{ current_registry_rows('cost', ['cost_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one e-mobility service provider of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('emsp', ['emsp_id']) }}
+    {{ current_registry_rows('emsp', ['emsp_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one price of bought energy for a span of days and hours of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('energy_price', ['site_id', 'valid_from', 'days', 'from_time']) }}
+    {{ current_registry_rows('energy_price', ['site_id', 'valid_from', 'days', 'from_time']) }}
 )
 
 select

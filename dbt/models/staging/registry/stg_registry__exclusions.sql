@@ -2,7 +2,7 @@
 {# Times without an offset are on the site's clock; where the site is not known, on the default zone's. #}
 {% set zone = 'coalesce(sites.time_zone, ' ~ default_time_zone() ~ ')' %}
 with current_rows as (
-{{ current_registry_rows('exclusion', ['exclusion_id']) }}
+    {{ current_registry_rows('exclusion', ['exclusion_id']) }}
 ),
 
 ports as (

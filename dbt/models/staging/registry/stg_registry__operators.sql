@@ -1,6 +1,6 @@
 {# One row is one operator (CPO) of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('operator', ['operator_id']) }}
+    {{ current_registry_rows('operator', ['operator_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one owner of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('owner', ['owner_id']) }}
+    {{ current_registry_rows('owner', ['owner_id']) }}
 )
 
 select

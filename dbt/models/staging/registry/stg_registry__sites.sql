@@ -1,6 +1,6 @@
 {# One row is one site of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('site', ['site_id']) }}
+    {{ current_registry_rows('site', ['site_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one SLA policy of the user's own of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('sla_policy', ['policy_id']) }}
+    {{ current_registry_rows('sla_policy', ['policy_id']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {# One row is one charging station of the registry as it stands now. #}
 with current_rows as (
-{{ current_registry_rows('station', ['station_id']) }}
+    {{ current_registry_rows('station', ['station_id']) }}
 )
 
 select
