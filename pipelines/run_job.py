@@ -129,7 +129,7 @@ def run_job(home: Home, *, full_refresh: bool, is_verbose: bool) -> runs.RunReco
         failure = next((event.message for event in result.all_events if event.is_failure), "Dagster could not start it")
         return runs.RunRecord("", runs.now(), "", status="failed", failure=failure)
     record = runs.read_run(home, found[-1].name)
-    if record.status == "running":
+    if not result.success:
         record.status = "failed"
         record.failure = _why(home, record, result)
         runs.finish(home, record)
@@ -143,9 +143,11 @@ def _why(home: Home, record: runs.RunRecord, result: object) -> str:
     if blocked:
         first = blocked[0]
         return (
-            f"{len(blocked)} blocking check(s), first {first.table_name}: {first.check_name} "
-            f"({first.observed}; rows: {first.failing_sample}); the version published before stays"
+            f"{len(blocked)} blocking check(s); the version published before stays. First: {first.table_name}: "
+            f"{first.check_name}, {first.observed}; rows: {first.failing_sample}"
         )
+    if record.failure:
+        return record.failure
     events = getattr(result, "all_events", [])
     return next((event.message.splitlines()[0] for event in events if event.is_step_failure), "an unknown step")
 

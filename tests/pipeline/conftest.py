@@ -1,5 +1,6 @@
 """A simulated network taken through the real job, once per session."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -50,22 +51,37 @@ def marts_of(version: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home that holds a simulated network's deliveries and truth, and nothing else."""
-    root = tmp_path_factory.mktemp("simulated") / "home"
-    simulate(root, ports=10, days=9, seed=5)
-    return Home(root)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of one test run share, locked: the first to come fills it, the others find it filled."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "whole_house"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def built(simulated: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The same home after one `chargehouse run`. Tests must not change it; copy it with `shutil.copytree`."""
-    root = tmp_path_factory.mktemp("built") / "home"
-    shutil.copytree(simulated.root, root)
-    home = Home(root)
-    done = chargehouse("run", home=home)
-    assert done.code == 0, done.out + done.err
-    assert "status      published" in done.out
+def simulated(shared_folder: Path) -> Home:
+    """A home that holds a simulated network's deliveries and truth, and nothing else. Tests must not change it."""
+    home = Home(shared_folder / "simulated")
+    with (shared_folder / "simulated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.root.exists():
+            simulate(home.root, ports=10, days=9, seed=5)
+    return home
+
+
+@pytest.fixture(scope="session")
+def built(simulated: Home, shared_folder: Path) -> Home:
+    """The same home after one `chargehouse run`. Tests must not change it; `changing` is a copy."""
+    home = Home(shared_folder / "built")
+    with (shared_folder / "built.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.root.exists():
+            shutil.copytree(simulated.root, home.root)
+            done = chargehouse("run", home=home)
+            assert done.code == 0, done.out + done.err
+            assert "status      published" in done.out
+    assert home.published.exists(), "the run in another worker failed"
     return home
 
 
