@@ -136,7 +136,8 @@ def orchestrate(home: "Home", verbose: bool, port: int) -> None:  # noqa: F821
         raise Failure(f"Dagster ended with code {code}")
 
 
-@main.command()
+# A query may begin with a comment (--), which is no option.
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("query", required=False)
 @click.option(
     "--format",

@@ -205,3 +205,10 @@ def test_macros_and_generic_tests_are_commented(manifest: dict[str, Any]) -> Non
         if (DBT / macro["original_file_path"]).read_text(encoding="utf-8").lstrip().startswith("{#")
     }
     assert silent == set()
+
+
+def test_the_reference_pages_are_written_from_the_code():
+    from docs.build import REFERENCE, pages
+
+    stale = [name for name, text in pages().items() if (REFERENCE / name).read_text() != text]
+    assert stale == [], "run `make docs`"

@@ -51,6 +51,16 @@ def test_sql_answers_as_a_table(run, published: Home):
     assert " 3 " in result.output
 
 
+def test_a_query_may_begin_with_a_comment(run, published: Home):
+    query = "-- how many\nselect count(*) as sessions from marts.fct_session"
+    result = run("sql", query, "--format", "csv", "--home", published.root)
+    assert result.exit_code == 0, result.output
+
+
+def test_an_unknown_option_of_sql_is_wrong_usage(run, published: Home):
+    assert run("sql", "select 1", "--colour", "red", "--home", published.root).exit_code == 2
+
+
 @pytest.mark.parametrize(("form", "reader"), [("csv", "read_csv"), ("json", "read_json"), ("parquet", "read_parquet")])
 def test_sql_writes_every_form(run, published: Home, tmp_path: Path, form: str, reader: str):
     out = tmp_path / f"answer.{form}"
