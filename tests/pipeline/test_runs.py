@@ -24,13 +24,19 @@ def text_of(log: Path) -> list[str]:
         return file.read().decode().splitlines(keepends=True)
 
 
-def test_the_same_run_again_loads_nothing_and_changes_nothing(changing: Home):
+def test_the_same_run_again_changes_nothing_and_neither_does_a_full_refresh(changing: Home):
     before = marts_of(changing.published.resolve())
     done = chargehouse("run", home=changing)
     assert done.code == 0, done.err
     assert "status      unchanged" in done.out
     assert "0 read = 0 loaded + 0 duplicate + 0 quarantined" in done.out
     assert marts_of(changing.published.resolve()) == before
+
+    done = chargehouse("run", "--full-refresh", home=changing)
+    assert done.code == 0, done.err
+    assert "status      published" in done.out
+    after = marts_of(changing.published.resolve())
+    assert {name for name in before if before[name] != after[name]} == set()
 
 
 def test_a_copy_and_a_part_of_a_file_change_no_mart_row_while_readers_read(changing: Home):
