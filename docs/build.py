@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pipelines.home import Home
 from pipelines.lake import ALL_TABLES
-from pipelines.settings import Settings, child_environment, project_root
-from pipelines.warehouse.dbt_project import dbt_environment, dbt_executable, dbt_folder, prepare_manifest
+from pipelines.settings import Settings, child_environment, dbt_folder, project_root
+from pipelines.warehouse.dbt_project import dbt_environment, dbt_executable, prepare_manifest
 
 REFERENCE = project_root() / "docs" / "reference"
 

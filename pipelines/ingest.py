@@ -123,7 +123,7 @@ def ingest(
         home: The home folder; must be prepared.
         settings: Settings, for the pseudonym key, time zone and DuckDB's limits.
         kind: ``ocpp``, ``ocpi`` or ``registry``.
-        on_file: Called before each new file with its path, its bytes and the number of files met so far.
+        on_file: Called before each new file with its path, the number of files done and the number of new files.
 
     Returns:
         Counts over all new files.
@@ -152,7 +152,7 @@ def ingest(
 
     def decode(landed: LandedPath) -> None:
         if on_file:
-            on_file(landed.path, landed.size_bytes, len(outcomes) + 1)
+            on_file(landed.path, len(outcomes), len(order))
         outcomes[landed.source_id] = _decode(home, settings, landed, key)
 
     # Small files cost more to plan than to read, so several go at once; a large one has all threads to itself.

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipelines import runs
 from pipelines.home import Home
@@ -40,8 +43,8 @@ def prepare_dagster(home: Home) -> Path:
     return home.dagster
 
 
-class _Progress(threading.Thread):
-    """Shows what the run says it is doing: a spinner on a terminal, a line per stage otherwise."""
+class _Watcher(threading.Thread):
+    """Shows what the run says it is doing: a bar per stage on a terminal, a line per stage otherwise."""
 
     def __init__(self, home: Home, console: Console) -> None:
         super().__init__(daemon=True)
@@ -50,32 +53,29 @@ class _Progress(threading.Thread):
         self._ended = threading.Event()
         self._begun_at = runs.now()
 
-    def _newest(self) -> tuple[str, str] | None:
+    def _newest(self) -> dict[str, Any] | None:
         files = sorted(self._home.runs.glob("*/progress.json"))
-        if not files:
-            return None
         try:
-            data = json.loads(files[-1].read_text())
+            newest = json.loads(files[-1].read_text()) if files else None
         except (OSError, ValueError):  # being replaced at this moment
             return None
-        return (data["stage"], data["detail"]) if data["at"] >= self._begun_at else None
+        return newest if newest and newest["at"] >= self._begun_at else None
 
     def run(self) -> None:
-        shown = None
-        status = self._console.status("starting") if self._console.is_terminal else None
-        if status:
-            status.start()
-        while not self._ended.wait(0.2):
-            newest = self._newest()
-            if newest is None or newest == shown:
-                continue
-            if status:
-                status.update(" ".join(newest))
-            elif shown is None or newest[0] != shown[0]:
-                self._console.print(newest[0])
-            shown = newest
-        if status:
-            status.stop()
+        columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
+            stage, task = "start", bars.add_task("start", total=None)
+            while not self._ended.wait(0.2):
+                newest = self._newest()
+                if newest is None:
+                    continue
+                if newest["stage"] != stage:
+                    bars.update(task, total=1, completed=1)
+                    stage, task = newest["stage"], bars.add_task(newest["stage"], total=None)
+                    if not self._console.is_terminal:
+                        self._console.print(stage)
+                bars.update(task, total=newest["total"], completed=newest["done"])
+            bars.update(task, total=1, completed=1)
 
     def end(self) -> None:
         self._ended.set()
@@ -100,8 +100,9 @@ def run_job(home: Home, *, full_refresh: bool, is_verbose: bool) -> runs.RunReco
     with runs.only_run(home):
         pass  # say so before the slow imports
     prepare_dagster(home)
-    console = Console(stderr=True, highlight=False)
-    progress = _Progress(home, console)
+    # Dagster redirects this process's standard error into its step logs; progress goes to where that led before.
+    console = Console(file=os.fdopen(os.dup(sys.stderr.fileno()), "w"), highlight=False)
+    progress = _Watcher(home, console)
     progress.start()
     try:
         import dagster as dg  # noqa: PLC0415

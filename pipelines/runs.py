@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.home import Home, replacing
 from pipelines.ingest import IngestResult
 from pipelines.quality.result import CheckResult
-from pipelines.settings import project_root
+from pipelines.settings import dbt_folder, project_root
 
 
 class HomeBusyError(Exception):
@@ -51,15 +51,15 @@ class RunRecord:
 def code_version() -> str:
     """Return a hash of the dbt project and the decoders: what the marts are made with besides the data."""
     digest = sha256()
-    root = project_root()
-    for folder, pattern in (
-        ("dbt/models", "*"),
-        ("dbt/macros", "*"),
-        ("dbt/seeds", "*"),
-        ("pipelines", "*.py"),
-        ("pipelines", "*.yml"),
+    package = project_root() / "pipelines"
+    for root, pattern in (
+        (dbt_folder() / "models", "*"),
+        (dbt_folder() / "macros", "*"),
+        (dbt_folder() / "seeds", "*"),
+        (package, "*.py"),
+        (package, "*.yml"),
     ):
-        for path in sorted((root / folder).rglob(pattern)):
+        for path in sorted(root.rglob(pattern)):
             if path.is_file():
                 digest.update(str(path.relative_to(root)).encode())
                 digest.update(path.read_bytes())
@@ -117,10 +117,20 @@ def add_ingest(home: Home, run_id: str, result: IngestResult) -> None:
     write_run(home, record)
 
 
-def say(home: Home, run_id: str, stage: str, detail: str) -> None:
-    """Note what the run is doing now, for whoever shows progress."""
+def say(home: Home, run_id: str, stage: str, detail: str = "", *, done: int = 0, total: int | None = None) -> None:  # noqa: PLR0913
+    """Note what the run is doing now, for whoever shows progress.
+
+    Args:
+        home: The home.
+        run_id: The run.
+        stage: What is being done.
+        detail: To what.
+        done: Pieces of the stage that are behind us.
+        total: Pieces of the stage, where they are known.
+    """
+    progress = {"stage": stage, "detail": detail, "done": done, "total": total, "at": now()}
     with replacing(run_folder(home, run_id) / "progress.json") as temporary:
-        temporary.write_text(json.dumps({"stage": stage, "detail": detail, "at": now()}))
+        temporary.write_text(json.dumps(progress))
 
 
 def new_run_id(dagster_run_id: str) -> str:

@@ -44,6 +44,12 @@ def get_settings() -> Settings:
     return Settings()
 
 
+def dbt_folder() -> Path:
+    """Return the dbt project's folder: the checkout's, or the copy that an installed package carries."""
+    in_checkout = project_root() / "dbt"
+    return in_checkout if (in_checkout / "dbt_project.yml").exists() else project_root() / "chargehouse_dbt"
+
+
 def project_root() -> Path:
     """Return the folder that holds ``dbt/`` and ``dashboards/``: the checkout this package runs from."""
     return Path(__file__).resolve().parent.parent

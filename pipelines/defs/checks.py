@@ -26,7 +26,7 @@ def lake_expectations(context: dg.AssetCheckExecutionContext, home: HomeResource
     from pipelines.quality.run import run_suites  # noqa: PLC0415  (Great Expectations takes 10 s to import)
 
     run_id = home.run_id(context.run.run_id)
-    runs.say(home.home, run_id, "check the lake", "")
+    runs.say(home.home, run_id, "check the lake")
     results = run_suites(home.home)
     runs.write_checks(home.home, run_id, "lake", results)
     for table in ALL_TABLES:

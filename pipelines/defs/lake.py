@@ -73,9 +73,9 @@ def lake_tables(context: dg.AssetExecutionContext, home: HomeResource) -> Iterat
     run_id = home.run_id(context.run_id)
     for kind in ingest.KINDS:
 
-        def say(path: str, size: int, number: int, kind: str = kind) -> None:
-            context.log.info(f"decoding {path}: {size:,} bytes, file {number}")
-            runs.say(home.home, run_id, f"decode {kind}", path)
+        def say(path: str, done: int, total: int, kind: str = kind) -> None:
+            context.log.info(f"decoding {path}, {done} of {total} files done")
+            runs.say(home.home, run_id, f"decode {kind}", path, done=done, total=total)
 
         result = ingest.ingest(home.home, home.settings, kind, on_file=say)
         for warning in (*result.warnings, *result.unreadable):

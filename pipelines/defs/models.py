@@ -34,16 +34,19 @@ def model_assets(manifest: Path) -> dg.AssetsDefinition:
     def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, home: HomeResource) -> Iterator[Any]:
         run_id = home.run_id(context.run_id)
         record = runs.read_run(home.home, run_id)
-        runs.say(home.home, run_id, "build models", "")
+        runs.say(home.home, run_id, "build models")
         export_to_children(**dbt_environment(home.home, home.settings))
         # unit tests judge the code, not the data: `make test` runs them
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         if record.is_full_refresh:
             arguments.append("--full-refresh")
+        nodes = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
         invocation = dbt.cli(arguments, context=context, target_path=manifest_folder(home.home).resolve())
         try:
             with (runs.run_folder(home.home, run_id) / "dbt.log").open("w") as log, redirect_stdout(log):
-                yield from invocation.stream()
+                for built, event in enumerate(invocation.stream()):
+                    runs.say(home.home, run_id, "build models", done=built, total=nodes)
+                    yield event
         finally:
             _keep_results(home, run_id, invocation)
 

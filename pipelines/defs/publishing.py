@@ -20,7 +20,7 @@ def published_asset(deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def published(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
         run_id = home.run_id(context.run_id)
-        runs.say(home.home, run_id, "publish", "")
+        runs.say(home.home, run_id, "publish")
         record = runs.read_run(home.home, run_id)
         record.status, record.version = "published", run_id
         record.finished_at = runs.now()

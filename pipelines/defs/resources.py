@@ -9,8 +9,8 @@ from dagster_dbt import DbtCliResource
 
 from pipelines import runs
 from pipelines.home import Home
-from pipelines.settings import Settings, get_settings
-from pipelines.warehouse.dbt_project import dbt_executable, dbt_folder
+from pipelines.settings import Settings, dbt_folder, get_settings
+from pipelines.warehouse.dbt_project import dbt_executable
 
 
 class HomeResource(dg.ConfigurableResource):

@@ -11,12 +11,7 @@ from pathlib import Path
 
 from pipelines.home import Home
 from pipelines.runs import code_version
-from pipelines.settings import Settings, child_environment, project_root
-
-
-def dbt_folder() -> Path:
-    """Return the dbt project's folder."""
-    return project_root() / "dbt"
+from pipelines.settings import Settings, child_environment, dbt_folder
 
 
 def dbt_executable() -> str:
