@@ -61,15 +61,9 @@ class IngestResult:
     kind: str
     files_new: int = 0
     files_known: int = 0
-    bytes_new: int = 0
     counts: FileCounts = field(default_factory=FileCounts)
     unreadable: list[str] = field(default_factory=list)  # "path: why", of files that are wholly or partly unreadable
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def has_change(self) -> bool:
-        """Whether the lake differs from before."""
-        return self.files_new > 0
 
 
 def landing_files(home: Home, kind: str) -> Iterator[Path]:
@@ -173,7 +167,6 @@ def ingest(
         result.files_new += 1
         result.counts.add(counts)
         if outcome and is_new:
-            result.bytes_new += landed.size_bytes
             result.warnings += [f"{landed.path}: {warning}" for warning in outcome.warnings]
             if commit.error:
                 result.unreadable.append(f"{landed.path}: {commit.error}")

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -146,3 +147,16 @@ def test_half_copied_and_hidden_files_are_left(home: Home):
     for name in (".hidden.jsonl", "x.jsonl.part", "format.toml"):
         (home.landing / "ocpp" / name).write_text(log_line(1))
     assert list(ingest.landing_files(home, "ocpp")) == []
+
+
+def test_threads_that_replace_one_file_do_not_meet(tmp_path: Path):
+    path = tmp_path / "progress.json"
+
+    def write(number: int) -> None:
+        with replacing(path) as temporary:
+            temporary.write_text(f"{number:04}" * 500)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(write, range(2000)))
+    assert len({path.read_text()[i : i + 4] for i in range(0, 2000, 4)}) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["progress.json"]
