@@ -12,7 +12,7 @@ from dbt.cli.main import dbtRunner
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 DBT = Path(os.environ.get("CHARGEHOUSE_DBT_PROJECT", PROJECT / "dbt"))
-GRAIN_TESTS = {"unique", "unique_combination"}
+GRAIN_TESTS = {"grain", "unique", "unique_combination"}
 PREFIXES = {
     "staging": re.compile(r"stg_(?P<room>[a-z]+)__[a-z0-9_]+"),
     "intermediate": re.compile(r"int_[a-z0-9_]+"),
