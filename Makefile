@@ -26,6 +26,8 @@ run: $(INSTALLED)  ## Make the example network, load it and serve its dashboards
 	$(BIN)/chargehouse demo
 
 test: $(INSTALLED)  ## All tests: units, models, pipeline, pages, real browser
+	@# where PYTHONDONTWRITEBYTECODE is set, each of the many processes of the tests would compile its imports anew
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	$(PYTEST) -q -n 2 --dist loadfile tests
 
 test-fast: $(INSTALLED)  ## The unit tests

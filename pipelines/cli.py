@@ -90,6 +90,38 @@ def _run(home: Any, *, verbose: bool, full_refresh: bool, runner: Callable[..., 
 
 
 @main.command()
+@click.option("--peer", "names", multiple=True, help="Only this peer; may be given several times. [default: all]")
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    type=click.Choice(["tariffs", "locations", "tokens", "sessions", "cdrs"]),
+    help="Only this module; may be given several times. [default: all that the peer offers]",
+)
+@click.option("--full", is_flag=True, help="Read everything again, whatever was pulled before.")
+@click.option("--check", is_flag=True, help="Only ask each peer for its version and modules.")
+@command
+def pull(  # noqa: PLR0913
+    home: "Home",  # noqa: F821
+    verbose: bool,
+    *,
+    names: tuple[str, ...],
+    modules: tuple[str, ...],
+    full: bool,
+    check: bool,
+) -> None:
+    """Fetch what is new at the OCPI peers in HOME/peers.toml into HOME/landing/ocpi."""
+    from pipelines import pull_job
+
+    try:
+        failure = pull_job.check(home, names) if check else pull_job.run(home, names, modules, is_full=full)
+    except pull_job.UnknownPeerError as error:
+        raise click.UsageError(str(error)) from error
+    if failure:
+        raise Failure(failure)
+
+
+@main.command()
 @click.option("--port", default=8501, show_default=True, help="Port of the dashboards, on 127.0.0.1.")
 @click.option("--no-serve", is_flag=True, help="Only make and load the example.")
 @command

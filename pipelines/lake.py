@@ -258,6 +258,7 @@ is_credit | BOOLEAN | credit: this CDR takes another one back.
 credit_reference_id | VARCHAR | The CDR id taken back.
 is_home_charging_compensation | BOOLEAN | A payout to the driver, not revenue.
 last_updated_at | TIMESTAMPTZ | last_updated.
+defects | VARCHAR | What is wrong with it although it can be read: `<defect_id> <field>`, joined by commas; null if nothing is.
 raw | VARCHAR | The object as JSON text, driver tokens, contract ids and e-mail addresses replaced by their pseudonyms.
 """,
     ),

@@ -44,6 +44,15 @@ def get_settings() -> Settings:
     return Settings()
 
 
+def secret(name: str) -> str | None:
+    """Return the value of an environment variable that a file of the home names, such as a peer's token in peers.toml.
+
+    Args:
+        name: Name of the variable, any. Its value belongs into no file, message or log.
+    """
+    return os.environ.get(name)
+
+
 def dbt_folder() -> Path:
     """Return the dbt project's folder: the checkout's, or the copy that an installed package carries."""
     in_checkout = project_root() / "dbt"

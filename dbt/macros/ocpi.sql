@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {# The body of a CTE: the latest version of each object of `relation`, as (source_id, record_number, <key_name>,
-   version_count). The same object in several files counts once; of several versions the one updated last is kept, and
+   version_count, delivery_count). The same object in several files counts once; of several versions the one updated last is kept, and
    of versions updated at the same instant the one with the greater hash, so that the order of delivery changes
    nothing. #}
 {% macro ocpi_latest(relation, key_name, id_expressions) %}
@@ -20,12 +20,14 @@
         source_id,
         record_number,
         {{ key_name }},
-        version_count
+        version_count,
+        delivery_count
     from (
         select
             source_id,
             record_number,
             {{ key_name }},
+            delivery_count,
             row_number() over (
                 partition by {{ key_name }}
                 order by last_updated_at desc nulls last, record_hash desc
@@ -37,7 +39,8 @@
                 record_number,
                 record_hash,
                 last_updated_at,
-                {{ ocpi_key(id_expressions) }} as {{ key_name }}
+                {{ ocpi_key(id_expressions) }} as {{ key_name }},
+                count(*) over (partition by record_hash) as delivery_count
             from {{ relation }}
             qualify row_number() over (
                 partition by record_hash
@@ -47,3 +50,39 @@
     ) as versions
     where version_rank = 1
 {% endmacro %}
+
+{# The parts of a text between separators, one row each: use as a lateral column. #}
+{% macro parts_of(text, separator) -%}{{ adapter.dispatch('parts_of', 'chargehouse')(text, separator) }}{%- endmacro %}
+{% macro duckdb__parts_of(text, separator) -%}
+    unnest(string_split({{ text }}, '{{ separator }}'))
+{%- endmacro %}
+{% macro spark__parts_of(text, separator) -%}
+    explode(split({{ text }}, '{{ separator }}'))
+{%- endmacro %}
+
+{# The values of a group in order as the text of a JSON array. #}
+{% macro json_array_of(expression) -%}{{ adapter.dispatch('json_array_of', 'chargehouse')(expression) }}{%- endmacro %}
+{% macro duckdb__json_array_of(expression) -%}
+    cast(to_json(list_sort(list({{ expression }}))) as varchar)
+{%- endmacro %}
+{% macro spark__json_array_of(expression) -%}
+    to_json(array_sort(collect_list({{ expression }})))
+{%- endmacro %}
+
+{# A scalar as it stands in JSON: a text in quotes, escaped. #}
+{% macro json_text(expression) -%}{{ adapter.dispatch('json_text', 'chargehouse')(expression) }}{%- endmacro %}
+{% macro duckdb__json_text(expression) -%}
+    cast(to_json({{ expression }}) as varchar)
+{%- endmacro %}
+{% macro spark__json_text(expression) -%}
+    substr(to_json(array({{ expression }})), 2, length(to_json(array({{ expression }}))) - 2)
+{%- endmacro %}
+
+{# A field at the top of a JSON text; null where the text is no JSON. #}
+{% macro json_field(text, name) -%}{{ adapter.dispatch('json_field', 'chargehouse')(text, name) }}{%- endmacro %}
+{% macro duckdb__json_field(text, name) -%}
+    case when json_valid({{ text }}) then json_extract_string({{ text }}, '$.{{ name }}') end
+{%- endmacro %}
+{% macro spark__json_field(text, name) -%}
+    get_json_object({{ text }}, '$.{{ name }}')
+{%- endmacro %}

@@ -95,12 +95,14 @@ class Check:
 class Sheet:
     """The paths, columns and checks of one kind of object.
 
-    Columns are SQL expressions over ``v``, the texts at the paths.
+    Columns are SQL expressions over ``v``, the texts at the paths. Notes are conditions that an object is loaded with
+    all the same; those that hold are told in its column ``defects``.
     """
 
     paths: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    notes: list[tuple[str, str, str]] = field(default_factory=list)  # SQL condition, id of the defect, field
 
     def at(self, *paths: str) -> str:
         """SQL of the first text that is there at ``paths``, each below the object's root."""
@@ -149,6 +151,15 @@ class Sheet:
         self.checks.append(
             Check(wrong_tax, taxes, f"{path}.taxes", "a list of taxes, each with an amount", reason),
         )
+
+    def note(self, condition: str, defect_id: str, name: str) -> None:
+        """Note a defect of the field ``name`` where ``condition`` holds; the object is loaded."""
+        self.notes.append((condition, defect_id, name))
+
+    def defects(self) -> str:
+        """SQL of the defects noted, ``<defect_id> <field>`` joined by commas; null without any."""
+        told = [f"case when {condition} then '{defect_id} {name}' end" for condition, defect_id, name in self.notes]
+        return f"nullif(concat_ws(',', {', '.join(told)}), '')" if told else "cast(null as varchar)"
 
     def path_list(self) -> str:
         """SQL list of the JSON paths."""

@@ -176,7 +176,78 @@ def _cdr() -> Sheet:
     sheet.checks.append(
         Check(f"{tariffs} is not null and tariff_texts is null", tariffs, "tariffs", "a list of tariffs", "bad_type")
     )
+    _note_cdr_defects(sheet)
+    sheet.columns["defects"] = sheet.defects()
     return sheet
+
+
+_AUTH_METHODS = ("AUTH_REQUEST", "COMMAND", "WHITELIST")
+_TOKEN_TYPES = ("AD_HOC_USER", "APP_USER", "EMAID", "OTHER", "RFID")
+_FORMATS = ("SOCKET", "CABLE")
+_POWER_TYPES = ("AC_1_PHASE", "AC_2_PHASE", "AC_2_PHASE_SPLIT", "AC_3_PHASE", "DC")
+_STANDARDS = (
+    *("CHADEMO", "CHAOJI", "GBT_AC", "GBT_DC", "MCS", "SAE_J3400", "TESLA_R", "TESLA_S"),
+    *(f"DOMESTIC_{letter}" for letter in "ABCDEFGHIJKLMNO"),
+    *("IEC_60309_2_SINGLE_16", "IEC_60309_2_THREE_16", "IEC_60309_2_THREE_32", "IEC_60309_2_THREE_64"),
+    *("IEC_62196_T1", "IEC_62196_T1_COMBO", "IEC_62196_T2", "IEC_62196_T2_COMBO", "IEC_62196_T3A", "IEC_62196_T3C"),
+    *("NEMA_5_20", "NEMA_6_30", "NEMA_6_50", "NEMA_10_30", "NEMA_10_50", "NEMA_14_30", "NEMA_14_50"),
+    *("PANTOGRAPH_BOTTOM_UP", "PANTOGRAPH_TOP_DOWN"),
+)
+_DIMENSIONS = (
+    *("CURRENT", "ENERGY", "ENERGY_EXPORT", "ENERGY_IMPORT", "FLAT", "MAX_CURRENT", "MAX_POWER", "MIN_CURRENT"),
+    *("MIN_POWER", "PARKING_TIME", "POWER", "RESERVATION_EXPIRES", "RESERVATION_OVERTIME", "RESERVATION_TIME"),
+    *("STATE_OF_CHARGE", "TIME"),
+)
+# A time as OCPI writes it: UTC, told by Z or by nothing at all. "+00:00" is not the same as UTC.
+_OCPI_TIME = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z?"
+_CDR_NUMBERS = "total_energy|total_time|total_parking_time|total_cost|excl_vat|incl_vat|before_taxes|amount|volume"
+# What a CDR must have besides what it can't be read without: in 2.1.1, and from 2.2 on.
+_REQUIRED_211 = ("auth_method", "location.id")
+_REQUIRED = (
+    *("country_code", "party_id", "auth_method", "cdr_token.uid", "cdr_token.type", "cdr_token.contract_id"),
+    *("cdr_location.id", "cdr_location.address", "cdr_location.city", "cdr_location.country"),
+    *("cdr_location.coordinates", "cdr_location.evse_uid", "cdr_location.evse_id", "cdr_location.connector_id"),
+    *("cdr_location.connector_standard", "cdr_location.connector_format", "cdr_location.connector_power_type"),
+)
+
+
+def _among(values: tuple[str, ...]) -> str:
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+
+
+def _note_cdr_defects(sheet: Sheet) -> None:
+    """Note what is wrong with a CDR that can be read all the same."""
+    for condition, required in (("ocpi_version = '2.1.1'", _REQUIRED_211), ("ocpi_version <> '2.1.1'", _REQUIRED)):
+        for path in required:
+            # "#NA" fills a field that is not known; it is there.
+            sheet.note(f"{condition} and nullif(trim({sheet.at(path)}), '') is null", "missing_required", path)
+    sheet.note("coalesce(len(periods), 0) = 0", "missing_required", "charging_periods")
+    for path, values in (
+        ("auth_method", _AUTH_METHODS),
+        ("cdr_token.type", _TOKEN_TYPES),
+        ("cdr_location.connector_standard", _STANDARDS),
+        ("cdr_location.connector_format", _FORMATS),
+        ("cdr_location.connector_power_type", _POWER_TYPES),
+    ):
+        sheet.note(f"upper({text(sheet.at(path))}) not in {_among(values)}", "unknown_enum", path)
+    sheet.note(
+        "len(list_filter(periods, lambda p: len(list_filter(p.dimensions, "
+        f"lambda d: upper(d.dimension) not in {_among(_DIMENSIONS)})) > 0)) > 0",
+        "unknown_enum",
+        "charging_periods.dimensions.type",
+    )
+    for paths in (("start_date_time",), ("end_date_time", "stop_date_time"), ("last_updated",)):
+        time = sheet.at(*paths)
+        sheet.note(f"not regexp_full_match(trim({time}), '{_OCPI_TIME}')", "bad_datetime", paths[0])
+    sheet.note(f"""regexp_matches(raw, '"(?:{_CDR_NUMBERS})":"')""", "bad_type", "number")
+    cost = sheet.at("total_cost")
+    sheet.note(f"ocpi_version <> '2.1.1' and {cost} not like '{{%'", "price_shape_mismatch", "total_cost")
+    sheet.note(f"ocpi_version = '2.1.1' and {cost} like '{{%'", "price_shape_mismatch", "total_cost")
+    sheet.note(
+        """contains(raw, '"excl_vat"') and (contains(raw, '"before_taxes"') or contains(raw, '"tax_included"'))""",
+        "price_shape_mismatch",
+        "excl_vat",
+    )
 
 
 def _texts(value: str) -> str:

@@ -13,6 +13,7 @@ kept as (
 select
     kept.cdr_key,
     kept.version_count,
+    kept.delivery_count,
     delivered.source_id,
     delivered.line_number,
     delivered.record_number,
@@ -64,6 +65,7 @@ select
     delivered.credit_reference_id,
     delivered.is_home_charging_compensation,
     delivered.last_updated_at,
+    delivered.defects,
     delivered.raw
 from delivered
 inner join kept
