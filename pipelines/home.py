@@ -11,14 +11,15 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import duckdb
+from pyarrow import parquet
 
-from pipelines.lake import ALL_TABLES, QUARANTINE, LakeTable, write_parquet
+from pipelines.lake import ALL_TABLES, QUARANTINE, SETTLEMENT_TABLES, LakeTable, write_parquet
 
 READ_BLOCK = 1 << 20
 
@@ -101,7 +102,7 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
         for name in ("ocpp", "ocpi", "registry"):
             (self.landing / name).mkdir(exist_ok=True)
-        missing = [table for table in ALL_TABLES if not (self.table_folder(table) / "_empty.parquet").exists()]
+        missing = [table for table in (*ALL_TABLES, *SETTLEMENT_TABLES) if not self._has_columns(table)]
         if not missing:
             return
         with duckdb.connect() as con:
@@ -109,6 +110,11 @@ class Home:
                 self.table_folder(table).mkdir(parents=True, exist_ok=True)
                 with replacing(self.table_folder(table) / "_empty.parquet") as temporary:
                     write_parquet(con, table.empty_sql(), table, str(temporary))
+
+    def _has_columns(self, table: LakeTable) -> bool:
+        """Tell whether the table's empty file carries its columns as they are now; an older release had fewer."""
+        path = self.table_folder(table) / "_empty.parquet"
+        return path.exists() and set(table.column_names) <= set(parquet.read_schema(path).names)
 
     def current_version(self) -> Path | None:
         """The published version that the pointer names now; None before the first publication."""
@@ -151,9 +157,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def content_hash(path: Path) -> str:
-    """Return the first 16 hex digits of the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
+def content_hash(path: Path, name: str = "") -> str:
+    """Return the first 16 hex digits of the SHA-256 of a file's bytes.
+
+    Args:
+        path: The file.
+        name: Its name, where that is part of what it says (a file per message, with the time in its name).
+    """
+    digest = hashlib.sha256(name.encode())
     with path.open("rb") as file:
         while block := file.read(READ_BLOCK):
             digest.update(block)
@@ -206,6 +217,7 @@ class Commit:
     log_source: str | None = None
     error: str | None = None
     lake_files: list[str] = field(default_factory=list)
+    options: str = ""  # digest of the format.toml in force: a change decodes the file anew, under other names
 
 
 class LakeWriter:
@@ -220,27 +232,57 @@ class LakeWriter:
         self.con = con
         self.record = commit
         self._parts: dict[str, int] = {}
+        self._lock = threading.Lock()
 
-    def write(self, table: LakeTable, relation_sql: str) -> int:
-        """Add the rows of a SELECT to one lake table; returns the rows written. Writes no file for no rows."""
-        part = self._parts.get(table.key, 0)
-        path = self.home.table_folder(table) / f"{self.record.source_id}-{part:04d}.parquet"
+    def path(self, table: LakeTable, part: int) -> Path:
+        """Return the lake file of one part of a table."""
+        name = "-".join(piece for piece in (self.record.source_id, self.record.options, f"{part:04d}") if piece)
+        return self.home.table_folder(table) / f"{name}.parquet"
+
+    def write(
+        self,
+        table: LakeTable,
+        relation_sql: str,
+        *,
+        con: duckdb.DuckDBPyConnection | None = None,
+        part: int | None = None,
+        constants: Mapping[str, str] | None = None,
+    ) -> int:
+        """Add the rows of a SELECT to one lake table; returns the rows written. Writes no file for no rows.
+
+        Args:
+            table: The lake table.
+            relation_sql: A SELECT with at least the table's columns, by name.
+            con: The connection it runs on, if not the writer's own; parts may be written on several at once.
+            part: Number of the lake file, given by who writes several at once; else the next one.
+            constants: Columns that ``relation_sql`` does not have, and their one value.
+        """
+        with self._lock:
+            part = self._parts.get(table.key, 0) if part is None else part
+            self._parts[table.key] = max(self._parts.get(table.key, 0), part + 1)
+        path = self.path(table, part)
         with replacing(path) as temporary:
-            rows = write_parquet(self.con, relation_sql, table, str(temporary))
+            rows = write_parquet(con or self.con, relation_sql, table, str(temporary), constants=constants)
             if rows == 0:
                 temporary.unlink()
                 temporary.touch()
         if rows == 0:
             path.unlink()
             return 0
-        self._parts[table.key] = part + 1
         self.record.lake_files.append(str(path.relative_to(self.home.lake)))
         return rows
 
-    def quarantine(self, relation_sql: str) -> int:
+    def rewrite(self, table: LakeTable, relation_sql: str, *, con: duckdb.DuckDBPyConnection, part: int) -> None:
+        """Replace one lake file that was written before; ``relation_sql`` may read it."""
+        with replacing(self.path(table, part)) as temporary:
+            write_parquet(con, relation_sql, table, str(temporary))
+
+    def quarantine(
+        self, relation_sql: str, *, con: duckdb.DuckDBPyConnection | None = None, part: int | None = None
+    ) -> int:
         """Add rows to ``quarantine/record`` (all its columns but source_id and path); returns the rows written."""
-        source_id, path = self.record.source_id.replace("'", "''"), self.record.path.replace("'", "''")
-        return self.write(QUARANTINE, f"select '{source_id}' as source_id, '{path}' as path, * from ({relation_sql})")
+        constants = {"source_id": self.record.source_id, "path": self.record.path}
+        return self.write(QUARANTINE, relation_sql, con=con, part=part, constants=constants)
 
     def commit(self) -> Commit:
         """Check the counts and write the commit record: from here on the file is loaded.

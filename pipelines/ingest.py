@@ -5,9 +5,10 @@ Each kind of delivery (logs, OCPI objects, registry) has its own decoder; what t
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
@@ -28,6 +29,8 @@ from pipelines.home import (
 from pipelines.lake import LANDED_FILE, write_parquet
 from pipelines.ocpi.decode import decode_file as decode_ocpi
 from pipelines.ocpp.decode import decode_file as decode_ocpp
+from pipelines.ocpp.formats.ocpp_core import DUMP_NAME
+from pipelines.ocpp.overrides import NONE, Overrides, read_overrides
 from pipelines.pseudonym import create_macros
 from pipelines.registry.read import decode_file as decode_registry
 from pipelines.settings import Settings
@@ -47,6 +50,7 @@ class LandedPath:
     modified_ns: int
     first_seen_at: str
     current_since: str
+    options: str = ""  # digest of the format.toml in force when it was seen
 
     @property
     def record_name(self) -> str:
@@ -93,14 +97,26 @@ def _write_landed(home: Home, record: LandedPath) -> None:
         temporary.write_text(json.dumps(asdict(record)))
 
 
+def _overrides(home: Home, kind: str, path: Path) -> Overrides:
+    """Return what ``format.toml`` says of a landed file; only logs have one."""
+    return read_overrides(path, home.landing / kind) if kind == "ocpp" else NONE
+
+
+def _identity(path: Path, kind: str) -> str:
+    """Return the id of a landed file: the hash of its content, with its name where the name is data."""
+    return content_hash(path, path.name if kind == "ocpp" and re.search(DUMP_NAME, path.name) else "")
+
+
 def has_new_files(home: Home) -> bool:
-    """Tell cheaply (sizes and times only) whether any landed file differs from what was met before."""
+    """Tell cheaply (sizes and times only) whether any landed file, or its ``format.toml``, is not what was met before."""
     known = current_landed(home)
     for kind in KINDS:
         for path in landing_files(home, kind):
             record = known.get(str(path.relative_to(home.landing)))
             status = path.stat()
             if record is None or (record.size_bytes, record.modified_ns) != (status.st_size, status.st_mtime_ns):
+                return True
+            if record.options != _overrides(home, kind, path).digest:
                 return True
     return False
 
@@ -111,7 +127,7 @@ def ingest(
     """Decode everything new of one kind.
 
     A file whose content is known under another path is noted and loads nothing. A file that changes while it is read
-    is left for the next run.
+    is left for the next run. A log whose ``format.toml`` changed is decoded anew; what it gave before stays until then.
 
     Args:
         home: The home folder; must be prepared.
@@ -126,20 +142,30 @@ def ingest(
     commits = read_commits(home)
     known = current_landed(home)
     found: list[LandedPath] = []
+    in_force: dict[str, Overrides] = {}
     for path in landing_files(home, kind):
         relative = str(path.relative_to(home.landing))
         status = path.stat()
         record = known.get(relative)
         is_unchanged = record and (record.size_bytes, record.modified_ns) == (status.st_size, status.st_mtime_ns)
-        if record and is_unchanged and record.source_id in commits:
+        overrides = in_force[relative] = _overrides(home, kind, path)
+        if record and is_unchanged and not _is_stale(home, commits.get(record.source_id), relative, overrides):
             result.files_known += 1
+            if record.options != overrides.digest:  # of a copy; the path that brought the content decides
+                _write_landed(home, replace(record, options=overrides.digest))
             continue
-        source_id, now = content_hash(path), datetime.now(UTC).isoformat()
+        source_id = record.source_id if record and is_unchanged else _identity(path, kind)
+        now = datetime.now(UTC).isoformat()
         first_seen = record.first_seen_at if record and record.source_id == source_id else now
-        found.append(LandedPath(relative, kind, source_id, status.st_size, status.st_mtime_ns, first_seen, now))
+        size, modified = status.st_size, status.st_mtime_ns
+        found.append(LandedPath(relative, kind, source_id, size, modified, first_seen, now, overrides.digest))
 
     # Of several new paths with one content, the first in order brings it; the others are copies.
-    bringing = {landed.source_id: landed for landed in reversed(found) if landed.source_id not in commits}
+    bringing = {
+        landed.source_id: landed
+        for landed in reversed(found)
+        if _is_stale(home, commits.get(landed.source_id), landed.path, in_force[landed.path])
+    }
     order = [landed for landed in found if bringing.get(landed.source_id) is landed]
     outcomes: dict[str, _Outcome] = {}
     key = home.pseudonym_key(settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else None)
@@ -147,7 +173,10 @@ def ingest(
     def decode(landed: LandedPath) -> None:
         if on_file:
             on_file(landed.path, len(outcomes), len(order))
-        outcomes[landed.source_id] = _decode(home, settings, landed, key)
+        outcome = _decode(home, settings, landed, in_force[landed.path], key)
+        outcomes[landed.source_id] = outcome
+        if outcome.commit and landed.source_id in commits:
+            _remove_superseded(home, commits[landed.source_id], outcome.commit)
 
     # Small files cost more to plan than to read, so several go at once; a large one has all threads to itself.
     with ThreadPoolExecutor(max_workers=settings.threads) as pool:
@@ -174,6 +203,23 @@ def ingest(
     return result
 
 
+def _is_stale(home: Home, commit: Commit | None, path: str, overrides: Overrides) -> bool:
+    """Whether a path's content has to be decoded: it never was, or under another ``format.toml``.
+
+    Of several paths with one content, the one that brought it decides, as long as it is there.
+    """
+    if commit is None:
+        return True
+    is_bringing = commit.path == path or not (home.landing / commit.path).exists()
+    return is_bringing and commit.options != overrides.digest
+
+
+def _remove_superseded(home: Home, old: Commit, new: Commit) -> None:
+    """Delete the lake files of a decode that another one took the place of."""
+    for name in set(old.lake_files) - set(new.lake_files):
+        (home.lake / name).unlink(missing_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What became of one file: its commit record, or None if the file changed while it was read."""
@@ -182,10 +228,11 @@ class _Outcome:
     warnings: list[str]
 
 
-def _decode(home: Home, settings: Settings, landed: LandedPath, key: bytes) -> _Outcome:
+def _decode(home: Home, settings: Settings, landed: LandedPath, overrides: Overrides, key: bytes) -> _Outcome:
     """Run the kind's decoder on one file, on a connection of its own, and commit what it wrote."""
     path = home.landing / landed.path
     commit = Commit(landed.source_id, landed.path, landed.kind, landed.size_bytes, landed.current_since)
+    commit.options = overrides.digest
     warnings: list[str] = []
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
@@ -197,7 +244,11 @@ def _decode(home: Home, settings: Settings, landed: LandedPath, key: bytes) -> _
         if landed.kind == "ocpp":
             below = str(path.relative_to(home.landing / "ocpp"))
             commit.counts = decode_ocpp(
-                path, writer=writer, relative_path=below, default_time_zone=settings.default_time_zone
+                path,
+                writer=writer,
+                relative_path=below,
+                default_time_zone=settings.default_time_zone,
+                overrides=overrides,
             )
         elif landed.kind == "ocpi":
             commit.counts = decode_ocpi(path, writer=writer)

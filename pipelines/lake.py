@@ -5,6 +5,7 @@ A lake table is a folder of Parquet files, ``HOME/lake/<domain>/<name>/<source_i
 be walked back to the line that caused it. Types are DuckDB's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -38,9 +39,20 @@ class LakeTable:
         """Column names in their stored order."""
         return tuple(column.name for column in self.columns)
 
-    def select_list(self) -> str:
-        """SQL that casts a relation holding these columns (by name) to the stored types, in the stored order."""
-        return ", ".join(f'cast("{c.name}" as {c.type}) as "{c.name}"' for c in self.columns)
+    def select_list(self, constants: Mapping[str, str] | None = None) -> str:
+        """SQL that casts a relation holding these columns (by name) to the stored types, in the stored order.
+
+        Args:
+            constants: Columns that the relation does not hold, and their one value.
+        """
+        values = {name: "'" + value.replace("'", "''") + "'" for name, value in (constants or {}).items()}
+        return ", ".join(
+            # a text of one value is written as an ENUM: Parquet holds the same text, and no row is looked at
+            f'cast({values[c.name]} as enum({values[c.name]})) as "{c.name}"'
+            if c.name in values
+            else f'cast("{c.name}" as {c.type}) as "{c.name}"'
+            for c in self.columns
+        )
 
     def empty_sql(self) -> str:
         """SQL of a relation with these columns and no row."""
@@ -60,7 +72,7 @@ line_number | BIGINT | Line in that file, counted from 1; of a multi-line record
 """
 
 _OCPP_LINEAGE = (
-    _LINEAGE
+    _LINEAGE.replace("its first line.", "its first line; of a record in a JSON array, its position there.")
     + """
 frame_id | VARCHAR | Identity of the logged frame made from its content (station, time, direction, text): the same frame in two files has one frame_id.
 log_source | VARCHAR | The log writer the file came from: its folder and name without digits. Stations of one log_source fall silent together when the writer does.
@@ -94,7 +106,7 @@ OCPP_TABLES: tuple[LakeTable, ...] = (
         _OCPP_LINEAGE
         + """
 log_format | VARCHAR | Name of the recognised log format.
-received_at_quality | VARCHAR | How received_at is known: logged (offset in the line), inferred_zone (offset from answers' currentTime), assumed_zone (the default zone), carried (no time on the line; the last time known before it), missing.
+received_at_quality | VARCHAR | How received_at is known: logged (offset in the line), inferred_zone (offset from answers' currentTime), assumed_zone (the default zone), configured_zone (the zone in format.toml), event_time (the export keeps no time of arrival; the charger's own time), carried (no time on the line; the last time known before it), missing.
 connection_id | VARCHAR | The websocket connection, where the log names it.
 direction | VARCHAR | from_station, to_station or unknown.
 protocol | VARCHAR | ocpp1.6, ocpp2.0.1 or ocpp2.1: logged, else inferred from the frames of the station in this file; null if neither.
@@ -258,7 +270,7 @@ is_credit | BOOLEAN | credit: this CDR takes another one back.
 credit_reference_id | VARCHAR | The CDR id taken back.
 is_home_charging_compensation | BOOLEAN | A payout to the driver, not revenue.
 last_updated_at | TIMESTAMPTZ | last_updated.
-defects | VARCHAR | What is wrong with it although it can be read: `<defect_id> <field>`, joined by commas; null if nothing is.
+defects | VARCHAR | What is wrong with it although it can be read: `<defect_id>:<field>`, joined by spaces; null if nothing is.
 raw | VARCHAR | The object as JSON text, driver tokens, contract ids and e-mail addresses replaced by their pseudonyms.
 """,
     ),
@@ -536,6 +548,7 @@ operator_fee_per_kwh | {_MONEY} | Fee per kWh, in `currency`.
 operator_fee_per_session | {_MONEY} | Fee per session, in `currency`.
 operator_fee_per_port_month | {_MONEY} | Fee per port and month, in `currency`.
 minimum_guarantee_per_month | {_MONEY} | Least the owner receives per month, in `currency`.
+energy_compensation_per_kwh | {_MONEY} | Paid to the owner for each kWh before anything is shared, in `currency`: the owner buys the energy.
 currency | VARCHAR | ISO 4217 currency.
 """,
     ),
@@ -571,7 +584,22 @@ from_time | TIME | From this time of the local day; null is its beginning.
 to_time | TIME | To this time of the local day (exclusive); null is its end; not after from_time wraps past midnight.
 price_per_kwh | {_MONEY} | Price per kWh, in `currency`.
 demand_charge_per_kw_month | {_MONEY} | Demand charge per kW of the month's peak, in `currency`.
+demand_ratchet_ratio | DECIMAL(18,6) | Least share, 0..1, of the highest peak of the 11 months before that is charged for; null is none.
 fixed_fee_per_month | {_MONEY} | Fixed fee per month, in `currency`.
+price_series_id | VARCHAR | Series of hourly_prices.csv whose price is added to price_per_kwh; null is none.
+currency | VARCHAR | ISO 4217 currency.
+""",
+    ),
+    _table(
+        "registry",
+        "hourly_price",
+        "One row is one price of a series of wholesale prices, from hourly_prices.csv.",
+        _LINEAGE
+        + f"""
+price_series_id | VARCHAR | Series, e.g. a bidding zone.
+started_at | TIMESTAMPTZ | Start of the hour or quarter hour, where the file gives an offset.
+started_at_local | TIMESTAMP | Start on the default zone's clock, where the file gives no offset.
+price_per_kwh | {_MONEY} | Price per kWh, in `currency`; may be negative.
 currency | VARCHAR | ISO 4217 currency.
 """,
     ),
@@ -676,6 +704,23 @@ rate | DECIMAL(18,9) | Units of to_currency for one unit of from_currency.
     ),
 )
 
+SCHEMA_FINDING = _table(
+    "ocpp",
+    "schema_finding",
+    "One row is one thing that the specification's JSON schema says against one shape of one station's calls in one log.",
+    _OCPP_LINEAGE
+    + """
+protocol | VARCHAR | ocpp1.6, ocpp2.0.1 or ocpp2.1: the version judged by.
+message_type | TINYINT | 2 CALL or 6 SEND; answers are not judged.
+action | VARCHAR | Action of the call.
+shape_hash | VARCHAR | The shape: MD5 (16 hex digits) of the payload without its numbers, ids and times. Line, frame and time are of the first call of it that was sampled.
+path | VARCHAR | Where in the payload, from $; positions in lists are left out.
+rule | VARCHAR | Keyword of the schema that is broken (required, enum, type, additionalProperties, maxLength, ...), or unknown_action.
+message | VARCHAR | What is wrong, in words.
+frames | BIGINT | Calls of this station and shape among those sampled (at most some 1,000 of an action).
+""",
+)
+
 QUARANTINE = _table(
     "quarantine",
     "record",
@@ -717,10 +762,88 @@ error | VARCHAR | Why the whole file could not be read, if so.
 """,
 )
 
-ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, *OCPI_TABLES, *REGISTRY_TABLES, QUARANTINE, LANDED_FILE)
+# What was published as final. It is written by publishing, read by the models, and never made anew: a full refresh
+# decodes all other tables again and leaves these.
+SETTLEMENT_TABLES: tuple[LakeTable, ...] = (
+    _table(
+        "settlement",
+        "closed_line",
+        "One row is one line of a statement as it stood when its month was closed.",
+        f"""
+run_id | VARCHAR | Run that closed the month.
+statement_id | VARCHAR | Statement.
+owner_id | VARCHAR | Owner.
+contract_id | VARCHAR | Contract.
+site_id | VARCHAR | Site.
+local_month | DATE | First day of the month of the statement.
+line_type | VARCHAR | Kind of line.
+amount_net | {_MONEY} | Amount in `currency`, before taxes; above 0 is the owner's.
+currency | VARCHAR | ISO 4217 currency.
+cdr_key | VARCHAR | CDR of the line, where it is of one.
+cdr_id | VARCHAR | Its id.
+billed_gross | {_MONEY} | What the CDR billed after taxes; null where it does not tell.
+quantity | {_MONEY} | Quantity that the amount was made of.
+unit | VARCHAR | Unit of the quantity.
+description | VARCHAR | The line in words.
+adjusted_month | DATE | Closed month that the line adjusts.
+adjusted_line_type | VARCHAR | Kind of line that it adjusts.
+adjustment_reason | VARCHAR | Why.
+""",
+    ),
+    _table(
+        "settlement",
+        "closed_month",
+        "One row is one month of one contract that was closed.",
+        """
+run_id | VARCHAR | Run that closed it.
+contract_id | VARCHAR | Contract.
+site_id | VARCHAR | Site.
+local_month | DATE | First day of the month.
+closed_at | TIMESTAMPTZ | When the run published it as closed.
+line_count | BIGINT | Lines kept in settlement/closed_line.
+""",
+    ),
+    _table(
+        "settlement",
+        "restatement",
+        "One row is one change to what a closed month said, as the run that met it booked it.",
+        f"""
+run_id | VARCHAR | Run that booked it.
+restated_at | TIMESTAMPTZ | When that run published it.
+owner_id | VARCHAR | Owner.
+contract_id | VARCHAR | Contract.
+site_id | VARCHAR | Site.
+closed_month | DATE | First day of the closed month that is meant.
+booked_month | DATE | First day of the month in whose statement it stands.
+line_type | VARCHAR | Kind of line that changed.
+cdr_key | VARCHAR | CDR that caused it, where it is of one.
+cdr_id | VARCHAR | Its id.
+reason | VARCHAR | Why: late_cdr, credit_cdr, changed_cdr, removed_cdr, follows_cdr (an amount that hangs on them), changed_input (contract, price or meter) or withdrawn (an adjustment that was not closed yet is no longer due).
+amount_net | {_MONEY} | By how much, in `currency`, before taxes; above 0 is the owner's.
+currency | VARCHAR | ISO 4217 currency.
+""",
+    ),
+)
+
+ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, SCHEMA_FINDING, *OCPI_TABLES, *REGISTRY_TABLES, QUARANTINE, LANDED_FILE)
 
 
-def write_parquet(con: duckdb.DuckDBPyConnection, relation_sql: str, table: LakeTable, path: str) -> int:
+# Level 1 takes a third of the time of level 3 on logs and is no larger. A dictionary of more values than this does not
+# pay: ids and payloads are looked up in it for nothing until it is given up.
+_PARQUET = (
+    "format parquet, compression zstd, compression_level 1, row_group_size 122880, dictionary_size_limit 2000, "
+    "write_bloom_filter false"
+)
+
+
+def write_parquet(
+    con: duckdb.DuckDBPyConnection,
+    relation_sql: str,
+    table: LakeTable,
+    path: str,
+    *,
+    constants: Mapping[str, str] | None = None,
+) -> int:
     """Write a relation as one Parquet file of a lake table; returns the rows written.
 
     Args:
@@ -728,10 +851,10 @@ def write_parquet(con: duckdb.DuckDBPyConnection, relation_sql: str, table: Lake
         relation_sql: A SELECT with at least the table's columns, by name.
         table: The lake table, whose types and order are applied.
         path: File to write.
+        constants: Columns that ``relation_sql`` does not have, and their one value.
     """
     target = path.replace("'", "''")
     copied = con.execute(
-        f"copy (select {table.select_list()} from ({relation_sql})) to '{target}' "
-        "(format parquet, compression zstd, row_group_size 122880)"
+        f"copy (select {table.select_list(constants)} from ({relation_sql})) to '{target}' ({_PARQUET})"
     ).fetchone()
     return int(copied[0]) if copied else 0

@@ -13,12 +13,18 @@ import pyarrow as pa
 
 from pipelines.files import LandedFileError
 
-# 96 MiB of text is some 200,000 frames; with the typed tables made from them a chunk stays under 1 GiB.
+# 96 MiB of text is some 180,000 frames. Two chunks are decoded at once and a third is read: with the tables made from
+# them they stay under 1 GiB. In smaller chunks the planning of the statements would count.
 CHUNK_BYTES = 96 << 20
 # The longest line read as one record. The largest legal OCPP frames (certificates, local lists) stay under 1 MiB.
 MAX_LINE_BYTES = 8 << 20
-# Batches a chunk is handed over in: DuckDB reads one batch a thread.
-_BATCHES = 8
+# The most lines in a chunk, give or take a block: rows take memory too, and a file of blank lines would make 100 million
+# of one chunk.
+MAX_CHUNK_LINES = 1 << 18
+# Line ends are looked for in blocks that stay in the processor's cache.
+_BLOCK = 256 << 10
+_LINE_END = ord("\n")
+_BOM = b"\xef\xbb\xbf"
 _EMPTY = pa.table({"line_number": pa.array([], pa.int64()), "line": pa.array([], pa.large_string())})
 
 
@@ -31,72 +37,128 @@ class LineChunk:
     too_long: tuple[int, ...]  # numbers of lines dropped because they are longer than MAX_LINE_BYTES
 
 
-def _table(data: bytes, first_line: int) -> tuple[pa.Table, int]:
-    """Make a table of the lines of ``data``; returns it and the number of lines."""
-    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
-    if len(ends) == 0 or ends[-1] != len(data):
-        ends = np.append(ends, len(data))
-    offsets = np.concatenate(([0], ends)).astype(np.int64)
-    count = len(ends)
-    text = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))
-    numbers = pa.array(np.arange(first_line, first_line + count, dtype=np.int64))
-    table = pa.table({"line_number": numbers, "line": text})
-    size = max(1, -(-count // _BATCHES))
-    return pa.Table.from_batches(table.to_batches(max_chunksize=size), table.schema), count
+def _line_ends(data: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return 0 and the positions behind the line ends of ``data``, and the number of bytes looked at.
+
+    Looking stops when MAX_CHUNK_LINES are found.
+    """
+    is_end = np.empty(_BLOCK, dtype=bool)
+    found, count, looked_at = [np.zeros(1, dtype=np.int64)], 0, 0
+    while looked_at < len(data) and count < MAX_CHUNK_LINES:
+        block = data[looked_at : looked_at + _BLOCK]
+        ends = np.flatnonzero(np.equal(block, _LINE_END, out=is_end[: len(block)]))
+        found.append(ends + (looked_at + 1))
+        count += len(ends)
+        looked_at += len(block)
+    return np.concatenate(found), looked_at
 
 
-def _valid(data: bytes) -> tuple[bytes, bool]:
+def _behind_last(data: np.ndarray, separator: bytes) -> int:
+    """Return the position behind the last separator in ``data``; 0 without one."""
+    size = 64 << 10
+    while True:
+        tail = data[max(0, len(data) - size) :]
+        found = tail.tobytes().rfind(separator)
+        if found >= 0:
+            return len(data) - len(tail) + found + len(separator)
+        if len(tail) == len(data):
+            return 0
+        size *= 16
+
+
+def _cut(data: np.ndarray, separator: bytes) -> int:
+    """Return where ``data`` is cut: behind its last separator, else behind its last line; 0 if neither is there."""
+    return _behind_last(data, separator) or _behind_last(data, b"\n")
+
+
+def _valid(data: np.ndarray) -> tuple[np.ndarray, bool]:
     """Return the data as valid UTF-8, and whether bytes had to be replaced."""
-    if data.isascii():
+    if not len(data) or data.max() < 0x80:
         return data, False
+    text = data.tobytes()
     try:
-        data.decode()
+        text.decode()
     except UnicodeDecodeError:
-        return data.decode(errors="replace").encode(), True
+        return np.frombuffer(text.decode(errors="replace").encode(), dtype=np.uint8), True
     return data, False
 
 
-def line_chunks(stream: BinaryIO, *, separator: bytes = b"\n", chunk_bytes: int = CHUNK_BYTES) -> Iterator[LineChunk]:
+def _table(data: np.ndarray, first_line: int, separator: bytes) -> tuple[pa.Table, int]:
+    """Make a table of the lines of ``data``, of the first ones if they are very many; returns it and their bytes."""
+    offsets, looked_at = _line_ends(data)
+    if looked_at < len(data):
+        cut = _cut(data[: offsets[-1]], separator)
+        offsets = offsets[: np.searchsorted(offsets, cut) + 1]
+    elif offsets[-1] != len(data):
+        offsets = np.append(offsets, len(data))  # the last line of a file may have no end
+    count = len(offsets) - 1
+    text = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))
+    numbers = pa.array(np.arange(first_line, first_line + count, dtype=np.int64))
+    return pa.table({"line_number": numbers, "line": text}), int(offsets[-1])
+
+
+def _filtered(table: pa.Table, separator: bytes) -> tuple[pa.Table, list[int]]:
+    """Leave out lines that are too long, and return their numbers.
+
+    Blank lines go too where hardly anything else is there, as in a file of nothing but line ends.
+    """
+    offsets = table.column("line").chunk(0).buffers()[1]
+    lengths = np.diff(np.frombuffer(offsets, dtype=np.int64)[: table.num_rows + 1])
+    keep = lengths <= MAX_LINE_BYTES
+    too_long = table.column("line_number").to_numpy()[~keep].tolist()
+    is_filled = lengths > 1
+    if separator == b"\n" and len(lengths) > 10_000 > np.count_nonzero(is_filled) * 10:
+        keep &= is_filled
+    return (table if keep.all() else table.filter(pa.array(keep))), too_long
+
+
+def line_chunks(stream: BinaryIO, *, separator: bytes = b"\n", chunk_bytes: int | None = None) -> Iterator[LineChunk]:
     r"""Yield the lines of a stream in chunks that end at a separator.
 
     Args:
-        stream: Decompressed bytes; ``read(n)`` is short only at the end, as of :func:`pipelines.files.open_landed`.
+        stream: Decompressed bytes; ``readinto`` is short only at the end, as of :func:`pipelines.files.open_landed`.
         separator: Where a chunk may be cut: ``b"\n"``, or ``b"\n\n"`` for records of several lines.
-        chunk_bytes: Size of a chunk, bytes.
+        chunk_bytes: Size of a chunk, bytes; CHUNK_BYTES without one.
 
     Raises:
         LandedFileError: The stream is damaged; every line before the damage was yielded.
     """
-    rest, first_line = b"", 1
-    dropping = is_last = False
-    too_long: list[int] = []
+    chunk_bytes = chunk_bytes or CHUNK_BYTES
+    rest = np.empty(0, dtype=np.uint8)
+    first_line = 1
+    is_last = dropping = False
     damage: LandedFileError | None = None
     while not is_last:
+        data = np.empty(len(rest) + chunk_bytes, dtype=np.uint8)
+        data[: len(rest)] = rest
         try:
-            block = stream.read(chunk_bytes)
+            got = stream.readinto(data[len(rest) :].data)  # type: ignore[attr-defined]
         except LandedFileError as error:
-            block, damage = b"", error
-        is_last = not block
+            got, damage = 0, error
+        is_last = not got
+        data, rest = data[: len(rest) + got], rest[:0]
         if dropping:  # inside a line that is too long: skip to its end
-            end = block.find(b"\n")
-            if end < 0:
+            end = data.tobytes().find(b"\n") + 1
+            if not end:
                 continue
-            block, dropping = block[end + 1 :], False
+            data, dropping = data[end:], False
             first_line += 1
-        data, rest = rest + block, b""
         if not is_last:
-            cut = data.rfind(separator)
-            cut = data.rfind(b"\n") + 1 if cut < 0 else cut + len(separator)
-            data, rest = data[:cut], data[cut:]
-            if len(rest) > MAX_LINE_BYTES and b"\n" not in rest:
-                rest, dropping = b"", True
-        text, is_bad = _valid(data)
-        table, count = _table(text, first_line) if text else (_EMPTY, 0)
-        first_line += count
+            cut = _cut(data, separator)
+            data, rest = data[:cut], data[cut:].copy()
+            if len(rest) > MAX_LINE_BYTES:  # no line end is in the rest
+                rest, dropping = rest[:0], True
+        if len(data) and first_line == 1 and data[:3].tobytes() == _BOM:
+            data = data[3:]
+        data, has_bad_text = _valid(data)
+        while len(data):
+            table, size = _table(data, first_line, separator)
+            first_line += table.num_rows
+            data = data[size:]
+            table, too_long = _filtered(table, separator)
+            if table.num_rows or too_long:
+                yield LineChunk(table, has_bad_text, tuple(too_long))
         if dropping:
-            too_long.append(first_line)
-        if count or too_long:
-            yield LineChunk(table, is_bad, tuple(too_long))
-        too_long = []
+            yield LineChunk(_EMPTY, False, (first_line,))
     if damage:
         raise damage

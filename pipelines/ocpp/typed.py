@@ -1,7 +1,8 @@
 """The SQL that types a chunk's records into the OCPP lake tables.
 
-``FRAME_SQL`` reads the temporary table ``record`` (see :mod:`pipelines.ocpp.decode`); ``TABLE_SQL`` gives per lake table
-the SELECT over ``frame`` and ``record``. Field names and defaults are those of OCPP 1.6 (edition 2), 2.0.1 and 2.1.
+``FRAME_SQL`` reads the tables ``record`` and ``station_protocol`` (see :mod:`pipelines.ocpp.chunks`); ``TABLE_SQL`` gives
+per lake table the SELECT over ``record`` and ``frame``, the view of ``FRAME_SQL``, without the columns that have one value
+in a whole file. Field names and defaults are those of OCPP 1.6 (edition 2), 2.0.1 and 2.1.
 """
 
 from pipelines.pseudonym import OCPP_SECRET_KEYS
@@ -50,18 +51,33 @@ ACTIONS_21 = _sql_list(
 )
 
 _KEYS = "|".join(OCPP_SECRET_KEYS)
-# Most payloads hold none of the keys; a plain look for these pieces is cheaper than the masking itself.
-_MAY_HOLD_SECRET = " or ".join(
-    f"contains(payload, '{piece}')" for piece in ("dTag", "dToken", "MAID", "emaid", "ontractId", "masterPass", "@")
-)
+# Most payloads hold none of the keys; a plain look for these pieces of them is cheaper than the masking itself. A search
+# is quickest for a rare first character, and idTagInfo, which half of the answers hold, is no token.
+_PIECES = ('Tag"', "Tag\\", 'Token"', "Token\\", "MAID", "maid", "ractId", "PassG", "@")
+MAY_HOLD_SECRET = " or ".join(f"contains(payload, '{piece}')" for piece in _PIECES)
+# A macro's argument is worked out at each of its places, so mask_emails is left out where no address can be.
+MASKED_PAYLOAD = f"""
+    case
+        when contains(payload, '@') then mask_emails(mask_keys(payload, '{_KEYS}'))
+        else mask_keys(payload, '{_KEYS}')
+    end
+"""
+
+_EARLIEST, _LATEST = "timestamptz '0001-01-01 00:00:00+00'", "timestamptz '9999-12-30 00:00:00+00'"
+
+
+def _moment(text: str) -> str:
+    """SQL of a charger's time; null if it is none, or of no year that RFC 3339 can write."""
+    moment = f"try_cast({text} as timestamptz)"
+    return f"case when {moment} between {_EARLIEST} and {_LATEST} then {moment} end"
+
 
 FRAME_SQL = f"""
     with protocols as (select station_id, max(protocol) as protocol from station_protocol group by station_id),
-    masked as (
+    loaded as (
         select
-            record.* exclude (payload, protocol),
+            record.* exclude (protocol),
             coalesce(record.protocol, protocols.protocol) as protocol,
-            case when {_MAY_HOLD_SECRET} then mask_emails(mask_keys(payload, '{_KEYS}')) else payload end as payload,
             case
                 when message_type = 3 and payload <> '{{}}' then json_extract_string(payload, [
                     '$.status', '$.interval', '$.transactionId', '$.currentTime',
@@ -75,10 +91,8 @@ FRAME_SQL = f"""
     select
         line_number,
         frame_id,
-        log_source,
         station_id,
         received_at,
-        log_format,
         received_at_quality,
         connection_id,
         direction,
@@ -92,11 +106,11 @@ FRAME_SQL = f"""
         coalesce(r[1], r[5], r[6]) as result_status,
         try_cast(r[2] as bigint) as result_interval_s,
         r[3] as result_transaction_id,
-        try_cast(r[4] as timestamptz) as result_current_at,
-    from masked
+        {_moment("r[4]")} as result_current_at,
+    from loaded
 """
 
-_LINEAGE = "line_number, frame_id, log_source, station_id, received_at"
+_LINEAGE = "line_number, frame_id, station_id, received_at"
 
 
 def _calls(action_condition: str, paths: str) -> str:
@@ -131,7 +145,7 @@ _STATUS_SQL = f"""
     select
         {_LINEAGE},
         protocol,
-        try_cast(f[8] as timestamptz) as event_at,
+        {_moment("f[8]")} as event_at,
         try_cast(f[4] as integer) as evse_id,
         try_cast(f[3] as integer) as connector_id,
         coalesce(f[1], f[2]) as status,
@@ -144,7 +158,7 @@ _STATUS_SQL = f"""
     select
         {_LINEAGE},
         protocol,
-        try_cast(f[4] as timestamptz) as event_at,
+        {_moment("f[4]")} as event_at,
         coalesce(try_cast(f[2] as integer), case when f[7] = 'ChargingStation' then 0 end) as evse_id,
         try_cast(f[3] as integer) as connector_id,
         f[1] as status,
@@ -169,7 +183,7 @@ _TRANSACTION_SQL = f"""
         connection_id,
         message_id,
         protocol,
-        try_cast(f[1] as timestamptz) as event_at,
+        {_moment("f[1]")} as event_at,
         case action when 'StartTransaction' then 'Started' when 'StopTransaction' then 'Ended' else f[9] end as event_type,
         coalesce(f[13], case when action = 'StopTransaction' then f[2] end) as transaction_id,
         try_cast(f[17] as integer) as evse_id,
@@ -187,83 +201,111 @@ _TRANSACTION_SQL = f"""
 """
 
 # 1.6 and 2.x name the same things differently; absent fields stay null.
-_METER_SHAPE = (
-    '{"connectorId":"INTEGER","evseId":"INTEGER","transactionId":"VARCHAR",'
-    '"transactionInfo":{"transactionId":"VARCHAR"},"evse":{"id":"INTEGER","connectorId":"INTEGER"},'
-    '"meterValue":[{"timestamp":"VARCHAR","sampledValue":[{"value":"VARCHAR","measurand":"VARCHAR","phase":"VARCHAR",'
-    '"location":"VARCHAR","context":"VARCHAR","unit":"VARCHAR","unitOfMeasure":{"unit":"VARCHAR","multiplier":"INTEGER"}}]}],'
-    '"transactionData":[{"timestamp":"VARCHAR","sampledValue":[{"value":"VARCHAR","measurand":"VARCHAR","phase":"VARCHAR",'
-    '"location":"VARCHAR","context":"VARCHAR","unit":"VARCHAR","unitOfMeasure":{"unit":"VARCHAR","multiplier":"INTEGER"}}]}]}'
+_READINGS_SHAPE = (
+    '[{"timestamp":"VARCHAR","sampledValue":[{"value":"VARCHAR","measurand":"VARCHAR","phase":"VARCHAR",'
+    '"location":"VARCHAR","context":"VARCHAR","unit":"VARCHAR","unitOfMeasure":{"unit":"VARCHAR","multiplier":"INTEGER"}}]}]'
 )
 
-_METER_SQL = f"""
-    with payloads as (
-        select {_LINEAGE}, action, json_transform(payload, '{_METER_SHAPE}') as p,
-        from frame
-        where message_type = 2
-            and (
-                action = 'MeterValues'
-                or (action = 'StopTransaction' and contains(payload, 'transactionData'))
-                or (action = 'TransactionEvent' and contains(payload, 'meterValue'))
-            )
-    ),
-    readings as (
+
+def _readings(key: str, condition: str) -> str:
+    """SQL of the meter readings that some calls carry under ``key``."""
+    shape = (
+        '{"connectorId":"INTEGER","evseId":"INTEGER","transactionId":"VARCHAR",'
+        '"transactionInfo":{"transactionId":"VARCHAR"},"evse":{"id":"INTEGER","connectorId":"INTEGER"},'
+        f'"{key}":{_READINGS_SHAPE}}}'
+    )
+    return f"""
         select
-            * exclude (p),
+            {_LINEAGE},
+            action,
             coalesce(p.transactionId, p.transactionInfo.transactionId) as transaction_id,
             coalesce(p.evseId, p.evse.id) as evse_id,
             coalesce(p.connectorId, p.evse.connectorId) as connector_id,
-            unnest(coalesce(p.meterValue, p.transactionData)) as reading,
-            generate_subscripts(coalesce(p.meterValue, p.transactionData), 1) as reading_number,
-        from payloads
+            unnest(p.{key}) as reading,
+            generate_subscripts(p.{key}, 1) as reading_number,
+        from (
+            select {_LINEAGE}, action, json_transform(payload, '{shape}') as p,
+            from record
+            where problem is null and message_type = 2 and {condition}
+        )
+    """
+
+
+# Units as stored, and the power of ten that gets there. Chargers spell units in any case; Celcius is the schema's own
+# spelling. The first few are those of almost all samples. No IN: it would be made a join over all samples.
+_PLAIN_UNITS = " ".join(f"when '{unit}' then '{unit}'" for unit in ("Wh", "W", "A", "V", "Percent"))
+_KILO_UNITS = " ".join(f"when '{unit}' then 3" for unit in ("kwh", "kw", "kvarh", "kvar", "kva", "kvah"))
+
+_METER_SQL = f"""
+    with readings as (
+        {
+    _readings(
+        "meterValue",
+        "(action = 'MeterValues' or (action = 'TransactionEvent' and contains(payload, 'meterValue')))",
+    )
+}
+        union all
+        {_readings("transactionData", "action = 'StopTransaction' and contains(payload, 'transactionData')")}
     ),
     samples as (
         select
             * exclude (reading),
-            reading.timestamp as told_at,
+            {_moment("reading.timestamp")} as sampled_at,
             unnest(reading.sampledValue) as s,
             generate_subscripts(reading.sampledValue, 1) as number_in_reading,
         from readings
     ),
     fields as (
         select
-            * exclude (s, told_at, reading_number, number_in_reading),
+            * exclude (s, reading_number, number_in_reading),
             -- no reading has 1,000 samples: 2.1 knows some 60 measurands of up to 10 phases, used a few at a time
             (reading_number - 1) * 1000 + number_in_reading as sample_number,
-            try_cast(told_at as timestamptz) as sampled_at,
             coalesce(s.measurand, 'Energy.Active.Import.Register') as measurand,
             s.phase as phase,
             coalesce(s.location, 'Outlet') as location,
             coalesce(s.context, 'Sample.Periodic') as context,
-            coalesce(s.unitOfMeasure.unit, s.unit) as sent_unit,
-            coalesce(s.unitOfMeasure.multiplier, 0) as multiplier,
+            nullif(coalesce(s.unitOfMeasure.unit, s.unit), '') as sent_unit,
+            s.unitOfMeasure.multiplier as multiplier,
             s.value as raw_value,
         from samples
     ),
     units as (
         select
             *,
-            coalesce(
-                nullif(sent_unit, ''),
-                case
-                    when starts_with(measurand, 'Energy.Reactive') then 'varh'
-                    when starts_with(measurand, 'Energy.') then 'Wh'
-                    when starts_with(measurand, 'Power.Reactive') then 'var'
-                    when measurand in ('Power.Factor', 'Frequency') then null
-                    when starts_with(measurand, 'Power.') then 'W'
-                    when starts_with(measurand, 'Current.') then 'A'
-                    when measurand = 'Voltage' then 'V'
-                    when measurand = 'SoC' then 'Percent'
-                end
-            ) as unit_text,
+            case
+                when sent_unit is not null then sent_unit
+                when starts_with(measurand, 'Energy.Reactive') then 'varh'
+                when starts_with(measurand, 'Energy.') then 'Wh'
+                when starts_with(measurand, 'Power.Reactive') then 'var'
+                when measurand = 'Power.Factor' or measurand = 'Frequency' then null
+                when starts_with(measurand, 'Power.') then 'W'
+                when starts_with(measurand, 'Current.') then 'A'
+                when measurand = 'Voltage' then 'V'
+                when measurand = 'SoC' then 'Percent'
+            end as unit_text,
         from fields
-    )
-    , exponents as (
+    ),
+    stored as (
         select
             *,
-            multiplier
-            + case when lower(unit_text) in ('kwh', 'kw', 'kvarh', 'kvar', 'kva', 'kvah') then 3 else 0 end as exponent,
+            case unit_text
+                {_PLAIN_UNITS}
+                else
+                    case lower(unit_text)
+                        when 'kwh' then 'Wh' when 'wh' then 'Wh' when 'kw' then 'W' when 'w' then 'W'
+                        when 'kvarh' then 'varh' when 'kvar' then 'var' when 'kva' then 'VA' when 'kvah' then 'VAh'
+                        when 'celcius' then 'Celsius' when 'percent' then 'Percent' when 'a' then 'A' when 'v' then 'V'
+                        else unit_text
+                    end
+            end as unit,
         from units
+    ),
+    exponents as (
+        select
+            *,
+            coalesce(cast(multiplier as bigint), 0)
+            + case when unit <> unit_text then case lower(unit_text) {_KILO_UNITS} else 0 end else 0 end as exponent,
+        from stored
     )
     select
         {_LINEAGE},
@@ -277,17 +319,12 @@ _METER_SQL = f"""
         phase,
         location,
         context,
-        -- chargers spell units in any case; Celcius is the schema's own spelling
-        case lower(unit_text)
-            when 'kwh' then 'Wh' when 'wh' then 'Wh' when 'kw' then 'W' when 'w' then 'W'
-            when 'kvarh' then 'varh' when 'kvar' then 'var' when 'kva' then 'VA' when 'kvah' then 'VAh'
-            when 'celcius' then 'Celsius' when 'percent' then 'Percent' when 'a' then 'A' when 'v' then 'V'
-            else unit_text
-        end as unit,
+        unit,
         -- the exponent does the conversion while the text is read: exact, and far quicker than arithmetic on wide decimals
-        try_cast(
-            trim(raw_value) || case when exponent <> 0 then 'e' || exponent else '' end as decimal(18, 4)
-        ) as value,
+        case
+            when exponent = 0 then try_cast(raw_value as decimal(18, 4))
+            else try_cast(trim(raw_value) || 'e' || exponent as decimal(18, 4))
+        end as value,
         raw_value,
     from exponents
 """
@@ -316,7 +353,6 @@ _BOOT_SQL = f"""
 _CONNECTION_SQL = f"""
     select
         {_LINEAGE},
-        log_format,
         received_at_quality,
         connection_id,
         kind as event,

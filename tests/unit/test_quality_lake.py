@@ -80,6 +80,8 @@ GOOD: dict[str, dict[str, object]] = {
         "value": 11000,
     },
     "ocpp/boot": _FRAME | {"vendor": "Vendor"},
+    "ocpp/schema_finding": _FRAME
+    | {"message_type": 2, "action": "StatusNotification", "path": "$.status", "rule": "enum", "frames": 1},
     "ocpi/cdr": _OBJECT
     | {
         "cdr_id": "C1",
@@ -183,6 +185,7 @@ GOOD: dict[str, dict[str, object]] = {
     },
     "registry/cost": _LINE | {"cost_id": "X1", "site_id": "S1", "kind": "capex", "currency": "EUR"},
     "registry/energy_price": _LINE | {"site_id": "S1", "price_per_kwh": 0.2, "currency": "EUR"},
+    "registry/hourly_price": _LINE | {"price_series_id": "DE-LU", "price_per_kwh": -0.01, "currency": "EUR"},
     "registry/exclusion": _LINE
     | {
         "exclusion_id": "E1",
@@ -273,6 +276,7 @@ BAD: dict[str, dict[str, dict[str, object]]] = {
         "sampled_at_is_known": {"sampled_at": None},
     },
     "ocpp/boot": {"vendor_is_named": {"vendor": None}},
+    "ocpp/schema_finding": {"finding_counts_calls": {"frames": 0}, "finding_names_its_rule": {"rule": None}},
     "ocpi/cdr": {
         "cdr_id_is_not_empty": {"cdr_id": ""},
         "start_is_plausible": {"started_at": "2008-12-31 23:59:59+00"},
@@ -372,6 +376,10 @@ BAD: dict[str, dict[str, dict[str, object]]] = {
     },
     "registry/energy_price": {
         "site_id_is_not_empty": {"site_id": None},
+        "price_is_plausible": {"price_per_kwh": 85},
+    },
+    "registry/hourly_price": {
+        "price_series_id_is_not_empty": {"price_series_id": None},
         "price_is_plausible": {"price_per_kwh": 85},
     },
     "registry/exclusion": {

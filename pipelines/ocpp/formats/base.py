@@ -11,7 +11,7 @@ EXPECTED = {
     "truncated_frame": "a whole frame; the logger cut this one (...)",
     "cut_frame": "the line that a continued frame begins on",
     "bad_csv_row": "as many fields as the header has",
-    "missing_station_id": "a column with the charge point's id, or station_id in format.toml",
+    "missing_station_id": "a column with the id of the charge point, or station_id in format.toml",
     "missing_connector_id": "a column connector_id (join the table with its connectors)",
     "missing_time": "a date and time",
     "bad_topic": "a topic cs/in/<protocol>/<station> or cs/out/<protocol>/<station>",
@@ -150,7 +150,7 @@ def times_ctes(source: str, target: str) -> str:
     """
 
 
-def framed_lines(
+def framed_lines(  # noqa: PLR0913 - a line has that many parts
     name: str,
     *,
     line_pattern: str,

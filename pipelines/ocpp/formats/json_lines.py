@@ -10,15 +10,24 @@ from pipelines.ocpp.formats.base import LogFormat
 
 NATIVE = LogFormat(
     name="native",
-    line_pattern=r'^\s*\{.*"(?:charger_id|captured_at|raw_frame)"\s*:',
+    is_text=False,
+    line_pattern=r'^\s*\{.*"(?:captured_at|raw_frame)"\s*:',
     records_sql=r"""
         with fields as (
             select
                 line_number,
                 line,
-                case when json_valid(line) then json_extract_string(line, [
-                    '$.charger_id', '$.connection_id', '$.captured_at', '$.event_type', '$.direction', '$.raw_frame'
-                ]) end as f,
+                case
+                    -- one pass over the JSON: try() costs nothing where it holds, but much where it fails, as on a cut line
+                    when starts_with(line, '{') and (ends_with(line, e'}\n') or ends_with(line, e'}\r\n'))
+                        then try(json_extract_string(line, [
+                            '$.charger_id', '$.connection_id', '$.captured_at', '$.event_type', '$.direction',
+                            '$.raw_frame'
+                        ]))
+                    when json_valid(line) then json_extract_string(line, [
+                        '$.charger_id', '$.connection_id', '$.captured_at', '$.event_type', '$.direction', '$.raw_frame'
+                    ])
+                end as f,
             from chunk
         ),
         typed as (
@@ -37,10 +46,10 @@ NATIVE = LogFormat(
         select
             line_number,
             case
-                when trim(line, e' \t\r\n') = '' then 'noise'
                 when event_type = '2' then 'frame'
                 when event_type = '1' then 'connect'
                 when event_type = '0' then 'disconnect'
+                when trim(line, e' \t\r\n') = '' then 'noise'
             end as kind,
             received_at,
             null::timestamp as received_local,
@@ -64,15 +73,22 @@ NATIVE = LogFormat(
 
 RECORDER = LogFormat(
     name="recorder",
+    is_text=False,
     line_pattern=r'^\s*\{(?=.*"station"\s*:).*"(?:frame|event)"\s*:',
     records_sql=r"""
         with fields as (
             select
                 line_number,
                 line,
-                case when json_valid(line) then json_extract_string(line, [
-                    '$.ts', '$.station', '$.conn', '$.protocol', '$.dir', '$.frame', '$.event', '$.code'
-                ]) end as f,
+                case
+                    when starts_with(line, '{') and (ends_with(line, e'}\n') or ends_with(line, e'}\r\n'))
+                        then try(json_extract_string(line, [
+                            '$.ts', '$.station', '$.conn', '$.protocol', '$.dir', '$.frame', '$.event', '$.code'
+                        ]))
+                    when json_valid(line) then json_extract_string(line, [
+                        '$.ts', '$.station', '$.conn', '$.protocol', '$.dir', '$.frame', '$.event', '$.code'
+                    ])
+                end as f,
             from chunk
         ),
         typed as (
@@ -93,9 +109,9 @@ RECORDER = LogFormat(
         select
             line_number,
             case
-                when trim(line, e' \t\r\n') = '' then 'noise'
                 when event in ('connect', 'disconnect') then event
                 when frame is not null then 'frame'
+                when trim(line, e' \t\r\n') = '' then 'noise'
             end as kind,
             received_at,
             null::timestamp as received_local,

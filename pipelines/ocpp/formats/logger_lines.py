@@ -10,84 +10,56 @@ stands before is whatever the host configured::
 
 The station may be empty or hold ``:`` and ``.``, so a line is split at the literal text before the frame. Times are
 local and name no offset. ``receive`` and ``send`` are as seen by the process that logged: a central system or a charger.
+
+With the websockets library at level DEBUG its lines stand between; those that show a frame cut off (``...``) are rejected,
+the whole ones repeat what the ``ocpp`` logger writes and are passed over.
 """
 
-from pipelines.ocpp.formats.base import LogFormat
+from pipelines.ocpp.formats.base import framed_lines
 
-FORMAT = LogFormat(
-    name="logger_lines",
+_LOGGER = r"(?:\[ocpp\]| - ocpp - |:ocpp:|\] ocpp: )"
+
+FORMAT = framed_lines(
+    "logger_lines",
     line_pattern=r": (?:receive message|receive|send) \[\s*[2-6]\s*,",
-    records_sql=r"""
-        with split as (
-            select
-                line_number,
-                line,
-                rtrim(line, e' \t\r\n') as text,
-                regexp_extract(
-                    line, '^(.*?): (receive message|receive|send) (\[.*)$', ['head', 'verb', 'frame'], 's'
-                ) as part,
-            from chunk
-        ),
-        parts as (
-            select
-                line_number,
-                line,
-                text,
-                part.verb <> '' as has_frame,
-                part.head as head,
-                part.verb as verb,
-                rtrim(part.frame, e' \t\r\n') as frame,
-                regexp_extract(
-                    text,
-                    '^[^0-9]{0,40}(\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2})(?:[.,](\d{1,6}))?(Z|[+-]\d{2}:?\d{2})?',
-                    ['moment', 'fraction', 'zone']
-                ) as stamp,
-            from split
+    parts=r"^(.*?) ?: (receive message|receive|send) (\[.*)$",
+    groups=("head", "verb", "frame"),
+    stamp=r"""
+        nullif(regexp_extract(
+            text, '^[^0-9]{0,40}(\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?)', 1
+        ), '')
+    """,
+    station=r"""
+        coalesce(
+            nullif(regexp_extract(part.head, '(?:\[ocpp\] ?|:ocpp: ?| ocpp: ?| - ocpp - [A-Z]+ - )(.*)$', 1), ''),
+            nullif(regexp_extract(text, '\] Charger (\S+) connected to ', 1), ''),
+            -- no logger's name in the line: what stands right before the verb
+            case
+                when part.head <> '' and not regexp_matches(part.head, '(?:\[ocpp\]|:ocpp:| ocpp:| - ocpp - )')
+                    then nullif(regexp_extract(part.head, '(?:^|\s)([^\s\]]+)$', 1), '')
+            end
         )
-        select
-            line_number,
-            case
-                when has_frame then 'frame'
-                when text = '' then 'noise'
-                -- a line of another logger, or of this one about something else than a frame
-                when regexp_matches(
-                    text,
-                    '(?:\[[A-Za-z_][\w.]*\] | - [A-Za-z_][\w.]* - |^[A-Z]+:[a-z_][\w.]*:|\] [a-z_][\w.]*: )'
-                )
-                    and not regexp_matches(text, '(?:\[ocpp\]| - ocpp - |:ocpp:|\] ocpp: )')
-                    then 'noise'
-                when regexp_matches(
-                    text,
-                    '(?:\[ocpp\]| - ocpp - |:ocpp:|\] ocpp: ).*(?:Ignoring response|Received a CALLError|Error while)'
-                )
-                    then 'noise'
-            end as kind,
-            case
-                when stamp.moment <> '' and stamp.zone <> ''
-                    then try_cast(
-                        stamp.moment || case when stamp.fraction <> '' then '.' || stamp.fraction else '' end
-                        || stamp.zone as timestamptz
-                    )
-            end as received_at,
-            case
-                when stamp.moment <> '' and stamp.zone = ''
-                    then try_cast(
-                        stamp.moment || case when stamp.fraction <> '' then '.' || stamp.fraction else '' end
-                        as timestamp
-                    )
-            end as received_local,
-            nullif(
-                regexp_extract(head, '(?:\[ocpp\] ?|:ocpp: ?| ocpp: ?| - ocpp - [A-Z]+ - )(.*)$', 1), ''
-            ) as station_id,
-            null::varchar as connection_id,
-            case when has_frame then case when verb = 'send' then 'out' else 'in' end end as side,
-            null::varchar as protocol,
-            case when has_frame then frame end as frame,
-            null::integer as close_code,
-            case
-                when stamp.moment = '' and regexp_matches(text, '^[^0-9]{0,3}\d{4}-') then 'bad_time'
-                when stamp.moment <> '' and try_cast(stamp.moment as timestamp) is null then 'bad_time'
-            end as problem,
-        from parts
+    """,
+    side="case part.verb when '' then null when 'send' then 'out' else 'in' end",
+    kind=rf"""
+        case
+            when regexp_matches(text, '\[custom_components\.ocpp\] Charger \S+ connected to ') then 'connect'
+            when regexp_matches(text, '[<>] TEXT ''.*\.\.\.') then 'frame'
+            when regexp_matches(text, '[<>] (?:TEXT|BINARY|PING|PONG|CLOSE)') then 'noise'
+            -- a line of another logger, or of this one about something else than a frame
+            when regexp_matches(text, '(?:Ignoring response|Received a CALLError|Error while)') then 'noise'
+            when not regexp_matches(text, '{_LOGGER}') and not regexp_matches(text, '\[\s*[2-6]\s*,') then 'noise'
+            when regexp_matches(text, '(?:\[[A-Za-z_][\w.]*\] | - [A-Za-z_][\w.]* - |^[A-Z]+:[a-z_][\w.]*:|\] [a-z_][\w.]*: )')
+                and not regexp_matches(text, '{_LOGGER}')
+                then 'noise'
+        end
+    """,
+    problem=r"""
+        case
+            when part.verb = '' and regexp_matches(text, '[<>] TEXT ''.*\.\.\.') then 'truncated_frame'
+            when received_at is null and received_local is null and not is_bad_time
+                and regexp_matches(text, '^[^0-9]{0,3}\d{4}-')
+                then 'bad_time'
+        end
     """,
 )

@@ -4,9 +4,13 @@ A header with the date (``Test Start Time : 21-08-2024 12:24:30``) and the syste
 a time, a ``:`` before the milliseconds, and a tag; only ``msg-in`` and ``msg-out`` carry frames. Some releases write
 the date in front of the time. The tool is the peer of the system under test, so with ``CS`` (charging station) under
 test ``msg-in`` comes from the station.
+
+The verbose style begins with 24 characters of date, then ``>>>`` (sent by the tool) or ``<<<``::
+
+    2024-05-17T09:20:43.732Z >>> [2,"bb57","GetVariables",{...}]
 """
 
-from pipelines.ocpp.formats.base import LogFormat
+from pipelines.ocpp.formats.base import LogFormat, framed_lines
 
 FORMAT = LogFormat(
     name="octt",
@@ -63,4 +67,13 @@ FORMAT = LogFormat(
         from parts
         cross join header
     """,
+)
+
+VERBOSE = framed_lines(
+    "octt_verbose",
+    line_pattern=r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}.{1,8}(?:>>>|<<<) \[",
+    parts=r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}[.:,]?\d*\s*(?:Z|[+-]\d{2}:?\d{2})?)\s*(>>>|<<<) (\[.*)$",
+    groups=("stamp", "way", "frame"),
+    side="case part.way when '>>>' then 'out' when '<<<' then 'in' end",
+    kind=r"case when not regexp_matches(text, '(?:>>>|<<<) \[') then 'noise' end",
 )
