@@ -48,10 +48,10 @@ qualify row_number() over (
 {# A query for the messages of `events` (frame_id, station_id, event_at, received_at) that were delivered late: they
    arrived within 300 s after a silence of their station had ended, and their own time lies inside that silence.
    Both sides are cut into blocks of 300 s, so that the join is on equality. #}
-{% macro late_deliveries(events) -%}
+{% macro late_deliveries(events, event_at='event_at') -%}
     select distinct
         events.frame_id,
-        events.event_at
+        events.{{ event_at }} as event_at
     from {{ events }} as events
     inner join (
         select
@@ -67,19 +67,19 @@ qualify row_number() over (
             events.station_id = gaps.station_id
             and cast(floor({{ epoch_second('events.received_at') }} / 300) as bigint) = gaps.block
     where
-        events.event_at < {{ plus_seconds('events.received_at', -120) }}
+        events.{{ event_at }} < {{ plus_seconds('events.received_at', -120) }}
         and events.received_at >= gaps.ended_at
         and events.received_at <= {{ plus_seconds('gaps.ended_at', 300) }}
-        and events.event_at >= gaps.started_at
-        and events.event_at < gaps.ended_at
+        and events.{{ event_at }} >= gaps.started_at
+        and events.{{ event_at }} < gaps.ended_at
 {%- endmacro %}
 
 {# The layers of evidence of a port as columns, in a fixed order: `given` names the expression of each layer that a change is
    about, the others are null, which means no news. #}
 {% macro port_layers(given) -%}
     {%- for name, type in [
-        ('state', 'varchar'), ('error_codes', 'varchar'), ('charging_state', 'varchar'), ('station_state', 'varchar'),
-        ('station_error_codes', 'varchar'), ('is_offline', 'integer'), ('is_hole', 'integer'),
+        ('told', 'varchar'), ('charging_state', 'varchar'), ('station_told', 'varchar'),
+        ('is_offline', 'integer'), ('is_hole', 'integer'),
     ] %}
         {{ given.get(name, 'cast(null as ' ~ type ~ ')') }} as {{ name }}{{ ',' if not loop.last }}
     {%- endfor %}

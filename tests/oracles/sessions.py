@@ -22,6 +22,10 @@ AHEAD = timedelta(seconds=60)
 SLACK = timedelta(seconds=60)
 QUARTER = timedelta(minutes=15)
 WATT_HOURS = Decimal("0.000001")
+ANY_POWER_KW = Fraction(500)  # what no connector exceeds, and no session takes more than this:
+SESSION_WH = Fraction(1_000_000)
+ROLLOVERS = (10**6, 10**7, 10**8, 10**9, 2**31, 2**32)
+RESUME = timedelta(hours=6)
 
 
 @dataclass
@@ -50,6 +54,8 @@ class Session:
     sampled: set[datetime] = field(default_factory=set)
     begin_wh: tuple[datetime, Decimal] | None = None
     end_wh: tuple[datetime, Decimal] | None = None
+    stop_received_at: datetime | None = None
+    missing_events: int | None = None
     ended_at: datetime | None = None
     end_source: str = "open"
 
@@ -61,9 +67,14 @@ class Session:
         return max(times)
 
     @property
-    def until_at(self) -> datetime:
-        """End of what is known of the session."""
+    def until_by_message(self) -> datetime:
+        """Its stop, or its last message."""
         return self.stopped_at or self.last_seen_at
+
+    @property
+    def until_at(self) -> datetime:
+        """End of the session, or of what is known of it."""
+        return self.ended_at or self.last_seen_at
 
     @property
     def duration_s(self) -> int:
@@ -73,11 +84,12 @@ class Session:
     @property
     def peak_power_kw(self) -> Decimal | None:
         """Highest power sampled, kW, to the watt."""
-        if not self.powers:
+        believed = [watts for watts in self.powers.values() if Fraction(watts) <= ANY_POWER_KW * 1100]
+        if not believed:
             return None
-        return (max(self.powers.values()) / 1000).quantize(Decimal("0.001"), ROUND_HALF_UP)
+        return (max(believed) / 1000).quantize(Decimal("0.001"), ROUND_HALF_UP)
 
-    def meter(self, max_power_kw: Decimal | None) -> tuple[Decimal | None, str]:
+    def meter(self, max_power_kw: Decimal | None) -> tuple[Decimal | None, str]:  # noqa: PLR0911 - one way a return
         """Energy in kWh, and what it was read from."""
         begin = self.meter_start
         end = self.meter_stop
@@ -85,22 +97,57 @@ class Session:
             begin = self.begin_wh[1]
         if end is None and self.stopped_at and self.end_wh:
             end = self.end_wh[1]
-        most = None if max_power_kw is None else Fraction(max_power_kw) * 1100 * self.duration_s / 3600
+        series = sorted(self.registers.items())
+        stopped = self.stopped_at is not None
+        seconds = _second(self.until_by_message) - _second(self.started_at)
+        port_wh = None if max_power_kw is None else _most(Fraction(max_power_kw), seconds)
+        any_wh = _most(ANY_POWER_KW, seconds + 60)
+        limit_wh = any_wh if port_wh is None else port_wh
+        power = ANY_POWER_KW if max_power_kw is None else Fraction(max_power_kw)
+        whole = None if begin is None or end is None else end - begin
 
-        def can_be(wh: Decimal) -> bool:
-            return wh >= 0 and (most is None or Fraction(wh) <= most)
+        def jumps(wh: Decimal, over_s: int) -> bool:
+            return Fraction(wh) > _most(power, max(over_s, 0) + 60)
 
-        series = [self.registers[at] for at in sorted(self.registers)]
-        if self.stopped_at and begin is not None and end is not None and can_be(end - begin):
-            return _kwh(end - begin), "register"
-        if series and begin is not None and series[0] >= begin and can_be(series[-1] - begin):
-            return _kwh(series[-1] - begin), "samples"
+        jump_at_start = jump_at_stop = False
+        if series and whole is not None:
+            first_s = _second(series[0][0]) - _second(self.started_at)
+            last_s = _second(self.until_by_message) - _second(series[-1][0])
+            jump_at_start = jumps(series[0][1] - begin, first_s) and series[0][1] - begin <= whole
+            jump_at_stop = jumps(end - series[-1][1], last_s) and end - series[-1][1] <= whole
+        if stopped and whole is not None and 0 <= whole <= limit_wh and not jump_at_start and not jump_at_stop:
+            return _kwh(whole), "register"
+        if series:
+            (first_at, first), (_, last) = series[0], series[-1]
+            first_s = _second(first_at) - _second(self.started_at)
+            if (
+                begin is not None
+                and begin <= first
+                and 0 <= last - begin <= limit_wh
+                and not jumps(first - begin, first_s)
+            ):
+                return _kwh(last - begin), "start_to_last_sample"
+            is_other = begin is None or first < begin
+            if self.has_start and is_other and 0 <= first <= last <= limit_wh and not jumps(first, first_s):
+                return _kwh(last), "session_register"
+        if stopped and whole is not None and whole < 0:
+            told = [Fraction(w) / 1000 for w in self.powers.values() if Fraction(w) <= ANY_POWER_KW * 1100]
+            known = Fraction(max_power_kw) if max_power_kw is not None else max(told, default=Fraction(0))
+            size = next((r for r in ROLLOVERS if begin < r), None)
+            most = _most(known, seconds)
+            if known and size and begin >= size - most and whole + size <= most:
+                return _kwh(whole + size), "rollover"
         if len(series) >= 2:
-            if series[-1] >= series[0]:
-                return _kwh(series[-1] - series[0]), "samples"
-            rises = [after - before for before, after in pairwise(series) if after > before]
-            return _kwh(sum(rises, Decimal(0))), "samples"
-        return None, "none"
+            if 0 <= series[-1][1] - series[0][1] <= any_wh:
+                return _kwh(series[-1][1] - series[0][1]), "samples"
+            rises = [
+                after - before
+                for (a, before), (b, after) in pairwise(series)
+                if 0 < Fraction(after - before) <= _most(ANY_POWER_KW, _second(b) - _second(a) + 60)
+            ]
+            if rises:
+                return _kwh(sum(rises, Decimal(0))), "positive_deltas"
+        return None, "implausible" if whole is not None or len(series) >= 2 else "none"
 
     def charging_s(self) -> int | None:
         """Seconds in which energy flowed; None where nothing tells."""
@@ -141,17 +188,17 @@ class Session:
             if end is None and self.stopped_at and self.end_wh:
                 end = self.end_wh[1]
             lowest, highest = min(self.registers.values()), max(self.registers.values())
-            first, (last, newest) = curve[0][0], curve[-1]
+            first, last = curve[0][0], curve[-1][0]
             # The registers of start and stop are points of the curve if they lie around it and were believed.
             is_around = begin is not None and begin <= lowest and (end is None or end >= highest)
-            is_believed = method == "register" or (begin is not None and energy_kwh == _kwh(newest - begin))
+            is_believed = method in ("register", "start_to_last_sample")
             if is_around and is_believed and begin is not None:
                 if self.started_at < first:
                     curve.insert(0, (self.started_at, begin))
-                if method == "register" and end is not None and self.until_at > last:
-                    curve.append((self.until_at, end))
+                if method == "register" and end is not None and self.until_by_message > last:
+                    curve.append((self.until_by_message, end))
         steps = [(a, b, Fraction(after - before)) for (a, before), (b, after) in pairwise(curve) if after > before] or [
-            (self.started_at, self.until_at, Fraction(1))
+            (self.started_at, self.until_by_message, Fraction(1))
         ]
         total = sum(step for _, _, step in steps)
         load: dict[datetime, Fraction] = {}
@@ -172,6 +219,11 @@ def _second(at: datetime) -> int:
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1))
 
 
+def _most(power_kw: Fraction, seconds: int) -> Fraction:
+    """The energy in Wh that a power gives in some seconds and a tenth more, at most what a session can take."""
+    return min(power_kw * 1100 * seconds / 3600, SESSION_WH)
+
+
 def _quarter(at: datetime) -> datetime:
     return at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)
 
@@ -188,14 +240,28 @@ def charger_time(record: Record, name: str) -> datetime:
     return at
 
 
-def sessions_of(frames: Iterable[Record], events: Iterable[Record], samples: Iterable[Record]) -> list[Session]:
+def sessions_of(
+    frames: Iterable[Record],
+    events: Iterable[Record],
+    samples: Iterable[Record],
+    *,
+    frees: Iterable[tuple[str, int, datetime]] = (),
+    boots: Iterable[tuple[str, datetime]] = (),
+    until_at: datetime | None = None,
+) -> list[Session]:
     """Rebuild the sessions of all stations.
 
     Args:
         frames: Rows of ``ocpp/frame``: the answers of the CSMS, with message ids that are unique per station.
         events: Rows of ``ocpp/transaction_event``, each once.
         samples: Rows of ``ocpp/meter_sample``, each once.
+        frees: Station, connector (2.x: EVSE) and time of each change to Available or Unavailable.
+        boots: Station and time of each boot.
+        until_at: End of the log; the last frame unless given.
     """
+    frames = list(frames)
+    frees, boots = list(frees), list(boots)
+    until_at = until_at or max((f["received_at"] for f in frames), default=None)
     events, samples = list(events), list(samples)
     answers = {(f["station_id"], f["message_id"]): f for f in frames if f["message_type"] == 3}
     sessions: list[Session] = []
@@ -205,14 +271,25 @@ def sessions_of(frames: Iterable[Record], events: Iterable[Record], samples: Ite
         sessions += _ocpp16(station, [e for e in own if e.get("seq_no") is None], own_samples, answers)
         sessions += _ocpp2(station, [e for e in own if e.get("seq_no") is not None], own_samples)
     for session in sessions:
-        _close(session, sessions)
+        free = [at for station, outlet, at in frees if (station, outlet) == (session.station, session.outlet)]
+        _close(
+            session, sessions, sorted(free), sorted(at for station, at in boots if station == session.station), until_at
+        )
     return sessions
 
 
-def _close(session: Session, sessions: list[Session]) -> None:
+def _close(
+    session: Session, sessions: list[Session], frees: list[datetime], boots: list[datetime], until_at: datetime | None
+) -> None:
+    """Say when and why a session is over: by the first of these that there is."""
     if session.stopped_at:
         session.ended_at, session.end_source = session.stopped_at, "ended" if session.is_2x else "stop"
+        before = [at for at in boots if session.stop_received_at and at <= session.stop_received_at]
+        if not session.is_2x and before and before[-1] > session.started_at:
+            session.end_source = "stop_after_boot"
         return
+    free = next((at for at in frees if at >= session.last_seen_at), None)
+    boot = next((at for at in boots if at >= session.last_seen_at), None)
     later = [
         other
         for other in sessions
@@ -221,7 +298,13 @@ def _close(session: Session, sessions: list[Session]) -> None:
         and other.started_at > session.started_at
     ]
     if later:
-        session.ended_at, session.end_source = session.last_seen_at, "next_start"
+        session.end_source = "next_start"
+        begins_at = min(other.started_at for other in later)
+        session.ended_at = free if free and free <= begins_at else session.last_seen_at
+    elif free:
+        session.ended_at, session.end_source = free, "status"
+    elif boot and until_at and boot + RESUME <= until_at:
+        session.ended_at, session.end_source = session.last_seen_at, "boot"
 
 
 def _starts(station: str, events: list[Record], answers: Mapping[tuple[str, str], Record]) -> list[Session]:
@@ -308,15 +391,24 @@ def _ocpp16(  # noqa: PLR0912 - the whole story of a station in one piece
     orphans = [group for transaction_id, found in loose.items() for group in _groups(station, transaction_id, found)]
     sessions = list(starts)
     confirmed = {*offered, *(id(session) for session, _, _ in kept)}
-    nameless = [start for start in starts if start.has_unanswered and id(start) not in confirmed]
-    fits = {id(start): [orphan for orphan, _ in orphans if _fits(start, orphan, starts)] for start in nameless}
+    nameless = {id(start) for start in starts if start.has_unanswered and id(start) not in confirmed}
+    unstopped = {id(start) for start in starts if id(start) not in offered}
+    fits = {
+        id(start): [
+            orphan
+            for orphan, _ in orphans
+            if (id(start) in nameless or (_is_nobody(orphan.transaction_id) and id(start) in unstopped))
+            and _fits(start, orphan, starts)
+        ]
+        for start in starts
+    }
     for orphan, evidence in orphans:
         suitors = [s for s in starts if any(o is orphan for o in fits.get(id(s), []))]
         adopted = len(suitors) == 1 and len(fits[id(suitors[0])]) == 1
         session = suitors[0] if adopted else orphan
-        if adopted:
+        if adopted and not (_is_nobody(orphan.transaction_id) and session.assigned):
             session.transaction_id = orphan.transaction_id
-        else:
+        if not adopted:
             sessions.append(session)
         for at, is_stop, record in evidence:
             if is_stop:
@@ -329,11 +421,18 @@ def _ocpp16(  # noqa: PLR0912 - the whole story of a station in one piece
 
 def _stop(session: Session, at: datetime, stop: Record) -> None:
     session.stopped_at = at if at >= session.started_at else max(session.started_at, stop["received_at"])
-    session.transaction_id = stop["transaction_id"]
+    session.stop_received_at = stop["received_at"]
+    if not (_is_nobody(stop["transaction_id"]) and session.assigned):
+        session.transaction_id = stop["transaction_id"]
     session.meter_stop = stop.get("meter_wh")
     session.reason = stop.get("reason") or "Local"
     if not session.has_start:
         session.token = stop.get("id_token_hash")
+
+
+def _is_nobody(transaction_id: str | None) -> bool:
+    """0 or less is what a station says that does not know the id."""
+    return transaction_id is not None and (transaction_id == "0" or transaction_id.startswith("-"))
 
 
 def _groups(
@@ -357,6 +456,7 @@ def _groups(
         orphan.last_event_at = group[-1][0]
         stops = [r for _, is_stop, r in group if is_stop]
         orphan.meter_stop = stops[0].get("meter_wh") if stops else None
+        orphan.token = stops[0].get("id_token_hash") if stops else None
         result.append((orphan, group))
     return result
 
@@ -368,6 +468,7 @@ def _fits(start: Session, orphan: Session, starts: list[Session]) -> bool:
         and orphan.started_at >= start.started_at - SLACK
         and (not later or orphan.started_at < min(later))
         and (orphan.meter_stop is None or orphan.meter_stop >= start.meter_start)
+        and (orphan.token is None or start.token is None or orphan.token == start.token)
     )
 
 
@@ -409,8 +510,10 @@ def _ocpp2(station: str, events: list[Record], samples: list[Record]) -> list[Se
             if event["transaction_id"] == transaction_id:
                 facts.setdefault((event["seq_no"], event["event_type"], event["event_at"]), event)
         ordered = sorted(facts.values(), key=lambda e: (e["seq_no"], charger_time(e, "event_at")))
+        numbers = {e["seq_no"] for e in ordered}
         at = charger_time(ordered[0], "event_at")
         session = Session(station, None, True, at, transaction_id=transaction_id)
+        session.missing_events = max(numbers) - min(numbers) + 1 - len(numbers)
         state = None
         for event in ordered:
             at = max(at, charger_time(event, "event_at"))

@@ -63,23 +63,7 @@ told as (
             and coalesce(statuses.connector_id, 0) = subjects.told_connector_id
 ),
 
-last_of_second as (
-    select
-        port_id,
-        station_id,
-        evse_id,
-        connector_id,
-        state,
-        error_codes,
-        changed_at,
-        frame_id
-    from told
-    qualify row_number() over (
-        partition by port_id, station_id, evse_id, connector_id, changed_at
-        order by status_at desc, received_at desc nulls last, frame_id desc, status desc, error_codes desc
-    ) = 1
-),
-
+-- One pass tells the last of several statuses in one second, and leaves out what repeats the status of an earlier second.
 neighbours as (
     select
         port_id,
@@ -90,11 +74,15 @@ neighbours as (
         error_codes,
         changed_at,
         frame_id,
-        lag(state) over (partition by port_id, station_id, evse_id, connector_id order by changed_at) as state_before,
-        lag(error_codes)
-            over (partition by port_id, station_id, evse_id, connector_id order by changed_at)
-            as error_codes_before
-    from last_of_second
+        lead(changed_at) over told_order as next_told_at,
+        lag(changed_at) over told_order as told_before_at,
+        lag(state) over told_order as state_before,
+        lag(error_codes) over told_order as error_codes_before
+    from told
+    window told_order as (
+        partition by port_id, station_id, evse_id, connector_id
+        order by changed_at, status_at, received_at nulls first, frame_id, status, error_codes
+    )
 )
 
 select
@@ -108,8 +96,12 @@ select
     lead(changed_at) over (partition by port_id, station_id, evse_id, connector_id order by changed_at) as ended_at,
     frame_id
 from neighbours
--- a repeated status is no change
 where
-    state_before is null
-    or state <> state_before
-    or error_codes <> error_codes_before
+    (next_told_at is null or next_told_at > changed_at)
+    and (
+        told_before_at is null
+        or state <> state_before
+        or error_codes <> error_codes_before
+        -- the status before it in the same second hides the one it follows: it is kept, even if it repeats that one
+        or told_before_at = changed_at
+    )

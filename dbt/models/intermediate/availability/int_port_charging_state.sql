@@ -1,7 +1,7 @@
 {# One row is one change of the charging state that the running 2.x transaction of a port reports. #}
 with transaction_events as (
     select *
-    from {{ ref('stg_ocpp__transaction_events') }}
+    from {{ ref('int_transaction_events') }}
     where protocol like 'ocpp2%' and transaction_id is not null
 ),
 
@@ -27,7 +27,7 @@ connectors as (
 ),
 
 late as (
-    {{ late_deliveries('transaction_events') }}
+    {{ late_deliveries('transaction_events', 'corrected_event_at') }}
 ),
 
 timed as (
@@ -39,9 +39,9 @@ timed as (
         transaction_events.evse_id,
         nullif(transaction_events.connector_id, 0) as connector_id,
         {{ message_time(
-            'transaction_events.event_at',
+            'transaction_events.corrected_event_at',
             'transaction_events.received_at',
-            '(late.frame_id is not null or (transaction_events.is_offline and transaction_events.event_at >= watch.first_life_at))',
+            '(late.frame_id is not null or (transaction_events.is_offline and transaction_events.corrected_event_at >= watch.first_life_at))',
         ) }} as happened_at,
         transaction_events.received_at,
         transaction_events.seq_no,
@@ -51,7 +51,7 @@ timed as (
     -- a queued event may be older than any silence that the log shows, but not older than the log
     inner join watch on transaction_events.station_id = watch.station_id
     left join late
-        on transaction_events.frame_id = late.frame_id and transaction_events.event_at = late.event_at
+        on transaction_events.frame_id = late.frame_id and transaction_events.corrected_event_at = late.event_at
 ),
 
 -- only the first event of a transaction must name its EVSE

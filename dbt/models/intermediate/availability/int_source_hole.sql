@@ -1,10 +1,23 @@
 {# One row is one station in one hole of its log source: a time when the log says nothing of any station. #}
 {# With at least two stations known by then, all of them are silent together for longer than the largest threshold
    among them. A single station's silence is a hole only if it is longer than a day and lies between two files. #}
-with gaps as (
+with silences as (
     select *
     from {{ ref('int_station_gap') }}
     where is_silence
+),
+
+connectivity as (
+    select *
+    from {{ ref('int_source_connectivity') }}
+),
+
+-- where heartbeats are not logged, all being silent together is a quiet hour
+gaps as (
+    select silences.*
+    from silences
+    inner join connectivity on silences.log_source = connectivity.log_source
+    where connectivity.is_connectivity_measurable
 ),
 
 watch as (

@@ -11,6 +11,11 @@ holes as (
     from {{ ref('int_source_hole') }}
 ),
 
+connectivity as (
+    select *
+    from {{ ref('int_source_connectivity') }}
+),
+
 points as (
     select
         station_id,
@@ -77,11 +82,13 @@ heard_nothing as (
         pieces.ended_at,
         coalesce(pieces.ended_at, gaps.watched_until_at) as watched_until_at,
         gaps.threshold_s,
+        connectivity.is_connectivity_measurable,
         -- of the time after the disconnect only this piece was watched
         case when gaps.disconnected_at is not null then greatest(gaps.disconnected_at, pieces.started_at) end
             as disconnected_at
     from pieces
     inner join gaps on pieces.station_id = gaps.station_id and pieces.gap_started_at = gaps.started_at
+    inner join connectivity on gaps.log_source = connectivity.log_source
     where pieces.in_gap = 1 and coalesce(pieces.in_hole, 0) = 0
 ),
 
@@ -92,7 +99,9 @@ offline as (
         ended_at,
         watched_until_at,
         watched_until_at > {{ plus_seconds('disconnected_at', 60) }} as is_disconnected,
-        watched_until_at > {{ plus_seconds('started_at', 'threshold_s') }} as is_silent
+        -- a log that leaves heartbeats out is silent whenever nothing happens: only its disconnects tell anything
+        is_connectivity_measurable
+        and watched_until_at > {{ plus_seconds('started_at', 'threshold_s') }} as is_silent
     from heard_nothing
 )
 

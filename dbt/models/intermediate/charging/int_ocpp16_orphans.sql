@@ -1,6 +1,6 @@
 {# One row is one transaction of an OCPP 1.6 station that samples or a stop tell of under an id that no answer gave. #}
 with samples as (
-    select * from {{ ref('stg_ocpp__meter_samples') }}
+    select * from {{ ref('int_meter_readings') }}
 ),
 
 stops as (
@@ -19,7 +19,7 @@ sampled as (
     select
         station_id,
         transaction_id,
-        {{ charger_time('sampled_at', 'received_at') }} as known_at,
+        sampled_at as known_at,
         min(received_at) as received_at,
         min(case when connector_id > 0 then connector_id end) as connector_id
     from samples
@@ -27,7 +27,7 @@ sampled as (
         transaction_id is not null
         and action in ('MeterValues', 'StopTransaction')
         and evse_id is null
-    group by station_id, transaction_id, {{ charger_time('sampled_at', 'received_at') }}
+    group by station_id, transaction_id, sampled_at
 ),
 
 -- An inner join on the id, then a left join on the instant: an outer join on spans of time would compare everything
@@ -71,7 +71,8 @@ evidence as (
         connector_id,
         0 as is_stop,
         cast(null as string) as stop_frame_id,
-        cast(null as decimal(18, 3)) as meter_stop_wh
+        cast(null as decimal(18, 3)) as meter_stop_wh,
+        cast(null as string) as id_token_hash
     from unmatched
     union all
     select
@@ -81,7 +82,8 @@ evidence as (
         cast(null as integer) as connector_id,
         1 as is_stop,
         stop_frame_id,
-        meter_stop_wh
+        meter_stop_wh,
+        id_token_hash
     from stops
     where session_id is null
 ),
@@ -129,13 +131,22 @@ grouped as (
         min(known_at) as first_at,
         max(known_at) as last_at,
         max(stop_frame_id) as stop_frame_id,
-        max(meter_stop_wh) as meter_stop_wh
+        max(meter_stop_wh) as meter_stop_wh,
+        max(id_token_hash) as id_token_hash
     from numbered
     group by station_id, transaction_id, use_number
 ),
 
+stopped as (
+    select distinct session_id
+    from stops
+    where session_id is not null
+),
+
 -- A start with a missing answer was given an id that the log does not show. Unless an id that it does show is in use,
--- it takes the orphan that fits its connector, time and register, if each is the only one that fits the other.
+-- it takes the orphan that fits its connector, driver, time and register, if each is the only one that fits the other.
+-- An id of 0 or below is what a station tells that never learnt its own, or forgot it: then a start with an answer
+-- takes it too, unless it has a stop.
 fitting as (
     select
         starts.session_id,
@@ -154,10 +165,17 @@ fitting as (
             and grouped.first_at >= starts.started_at - interval '60' second
             and grouped.first_at < coalesce(starts.next_started_at, {{ instant("'9999-12-31 00:00:00+00:00'") }})
     left join confirmed on starts.session_id = confirmed.session_id
+    left join stopped on starts.session_id = stopped.session_id
     where
-        starts.has_unanswered_attempt
-        and confirmed.session_id is null
+        (
+            (starts.has_unanswered_attempt and confirmed.session_id is null)
+            or (
+                (grouped.transaction_id = '0' or grouped.transaction_id like '-%')
+                and stopped.session_id is null
+            )
+        )
         and coalesce(grouped.meter_stop_wh >= starts.meter_start_wh, true)
+        and coalesce(grouped.id_token_hash = starts.id_token_hash, true)
 ),
 
 adopted as (

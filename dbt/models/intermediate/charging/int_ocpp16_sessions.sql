@@ -18,6 +18,7 @@ orphan_stops as (
         stops.transaction_id,
         stops.received_at,
         stops.stopped_at,
+        stops.stopped_at_quality,
         stops.meter_stop_wh,
         stops.reason,
         stops.id_token_hash
@@ -32,6 +33,7 @@ candidates as (
         stops.transaction_id,
         stops.received_at,
         stops.stopped_at,
+        stops.stopped_at_quality,
         stops.meter_stop_wh,
         stops.reason,
         stops.id_token_hash,
@@ -56,6 +58,7 @@ chosen_stops as (
         transaction_id,
         received_at,
         stopped_at,
+        stopped_at_quality,
         meter_stop_wh,
         reason
     from candidates
@@ -68,6 +71,7 @@ chosen_stops as (
         orphan_stops.transaction_id,
         orphan_stops.received_at,
         orphan_stops.stopped_at,
+        orphan_stops.stopped_at_quality,
         orphan_stops.meter_stop_wh,
         orphan_stops.reason
     from orphan_stops
@@ -87,14 +91,30 @@ started as (
         starts.session_id,
         starts.station_id,
         starts.connector_id,
-        coalesce(chosen_stops.transaction_id, adopted.transaction_id, starts.assigned_transaction_id) as transaction_id,
+        -- An id of 0 or below is no name: the one that the CSMS gave is.
+        case
+            when
+                coalesce(chosen_stops.transaction_id, adopted.transaction_id) = '0'
+                or coalesce(chosen_stops.transaction_id, adopted.transaction_id) like '-%'
+                then coalesce(starts.assigned_transaction_id, chosen_stops.transaction_id, adopted.transaction_id)
+            else coalesce(chosen_stops.transaction_id, adopted.transaction_id, starts.assigned_transaction_id)
+        end as transaction_id,
         starts.started_at,
+        starts.started_at_quality,
+        starts.received_at as start_received_at,
+        starts.start_status,
+        starts.answered_at,
         case
             when chosen_stops.session_id is null then null
             when chosen_stops.stopped_at >= starts.started_at then chosen_stops.stopped_at
             -- The charger's clock went back in between: the time of arrival is the better one.
             else greatest(starts.started_at, chosen_stops.received_at)
         end as stopped_at,
+        case
+            when chosen_stops.stopped_at >= starts.started_at then chosen_stops.stopped_at_quality
+            when chosen_stops.session_id is not null then 'received_used'
+        end as stopped_at_quality,
+        chosen_stops.received_at as stop_received_at,
         starts.id_token_hash,
         starts.meter_start_wh,
         chosen_stops.meter_stop_wh,
@@ -115,7 +135,13 @@ unstarted as (
         orphans.connector_id,
         orphans.transaction_id,
         orphans.first_at as started_at,
+        cast(null as string) as started_at_quality,
+        {{ no_instant() }} as start_received_at,
+        cast(null as string) as start_status,
+        {{ no_instant() }} as answered_at,
         orphan_stops.stopped_at,
+        orphan_stops.stopped_at_quality,
+        orphan_stops.received_at as stop_received_at,
         orphan_stops.id_token_hash,
         cast(null as decimal(18, 3)) as meter_start_wh,
         orphan_stops.meter_stop_wh,
@@ -135,7 +161,13 @@ select
     connector_id,
     transaction_id,
     started_at,
+    started_at_quality,
+    start_received_at,
+    start_status,
+    answered_at,
     stopped_at,
+    stopped_at_quality,
+    stop_received_at,
     id_token_hash,
     meter_start_wh,
     meter_stop_wh,
@@ -152,7 +184,13 @@ select
     connector_id,
     transaction_id,
     started_at,
+    started_at_quality,
+    start_received_at,
+    start_status,
+    answered_at,
     stopped_at,
+    stopped_at_quality,
+    stop_received_at,
     id_token_hash,
     meter_start_wh,
     meter_stop_wh,

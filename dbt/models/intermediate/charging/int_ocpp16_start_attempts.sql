@@ -1,6 +1,6 @@
 {# One row is one StartTransaction call (OCPP 1.6), with the session it starts; repeats of a start share it. #}
 with events as (
-    select * from {{ ref('stg_ocpp__transaction_events') }}
+    select * from {{ ref('int_transaction_events') }}
 ),
 
 results as (
@@ -15,7 +15,8 @@ sent as (
         events.id_token_hash,
         events.meter_wh,
         events.received_at,
-        {{ charger_time('events.event_at', 'events.received_at') }} as sent_started_at,
+        events.happened_at as sent_started_at,
+        events.event_at_quality as sent_started_at_quality,
         -- A repeat carries the time of the first attempt. Times from a clock that restarted (before 2010) repeat by
         -- themselves and tell nothing apart.
         case
@@ -29,7 +30,7 @@ sent as (
     left join results on events.frame_id = results.frame_id
     where
         events.event_type = 'Started'
-        and {{ is_ocpp16('events') }}
+        and events.is_ocpp16
 ),
 
 -- The same fact sent again: after a CALLERROR, after a reconnect, or because the answer was lost. Each attempt may have
@@ -41,6 +42,21 @@ repeated as (
             partition by station_id, connector_id, id_token_hash, repeat_at, meter_wh
             order by received_at, frame_id
         ) as started_at,
+        first_value(sent_started_at_quality) over (
+            partition by station_id, connector_id, id_token_hash, repeat_at, meter_wh
+            order by received_at, frame_id
+        ) as started_at_quality,
+        first_value(result_status) over (
+            partition by station_id, connector_id, id_token_hash, repeat_at, meter_wh
+            order by
+                case when result_status is null then 1 else 0 end,
+                case when result_status = 'Accepted' then 0 else 1 end,
+                answered_at,
+                frame_id
+        ) as start_status,
+        min(answered_at) over (
+            partition by station_id, connector_id, id_token_hash, repeat_at, meter_wh
+        ) as answered_first_at,
         first_value(result_transaction_id) over (
             partition by station_id, connector_id, id_token_hash, repeat_at, meter_wh
             order by
@@ -58,6 +74,9 @@ select
     station_id,
     connector_id,
     started_at,
+    started_at_quality,
+    start_status,
+    answered_first_at as answered_at,
     assigned_transaction_id,
     result_transaction_id,
     id_token_hash,

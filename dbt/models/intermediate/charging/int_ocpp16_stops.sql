@@ -1,6 +1,6 @@
 {# One row is one StopTransaction (OCPP 1.6), however often repeated, with the started session it stops. #}
 with events as (
-    select * from {{ ref('stg_ocpp__transaction_events') }}
+    select * from {{ ref('int_transaction_events') }}
 ),
 
 windows as (
@@ -16,11 +16,12 @@ sent as (
         events.meter_wh,
         events.reason,
         events.id_token_hash,
-        {{ charger_time('events.event_at', 'events.received_at') }} as stopped_at
+        events.happened_at as stopped_at,
+        events.event_at_quality as stopped_at_quality
     from events
     where
         events.event_type = 'Ended'
-        and {{ is_ocpp16('events') }}
+        and events.is_ocpp16
     qualify row_number() over (
         partition by events.station_id, events.transaction_id, events.event_at, events.meter_wh
         order by events.received_at, events.frame_id
@@ -47,6 +48,7 @@ select
     sent.transaction_id,
     sent.received_at,
     sent.stopped_at,
+    sent.stopped_at_quality,
     sent.meter_wh as meter_stop_wh,
     sent.reason,
     sent.id_token_hash,

@@ -3,8 +3,8 @@ with sessions as (
     select * from {{ ref('int_sessions') }}
 ),
 
-energy as (
-    select * from {{ ref('int_session_energy') }}
+ends as (
+    select * from {{ ref('int_session_ends') }}
 ),
 
 events as (
@@ -26,10 +26,11 @@ spans as (
         sessions.protocol,
         sessions.connector_id,
         sessions.transaction_id,
+        sessions.use_number,
         sessions.started_at,
-        coalesce(energy.stopped_at, energy.last_seen_at) as until_at
+        coalesce(ends.ended_at, ends.last_seen_at) as until_at
     from sessions
-    inner join energy on sessions.session_id = energy.session_id
+    inner join ends on sessions.session_id = ends.session_id
 ),
 
 -- 2.x: a chargingState holds until the next event of the transaction.
@@ -37,9 +38,10 @@ event_states as (
     select
         station_id,
         transaction_id,
+        use_number,
         charging_state,
         event_at as from_at,
-        lead(event_at) over (partition by station_id, transaction_id order by event_number) as to_at
+        lead(event_at) over (partition by station_id, transaction_id, use_number order by event_number) as to_at
     from events
 ),
 
@@ -54,6 +56,7 @@ by_charging_state as (
         on
             spans.station_id = event_states.station_id
             and spans.transaction_id = event_states.transaction_id
+            and spans.use_number = event_states.use_number
     where
         spans.protocol <> 'ocpp1.6'
         and event_states.charging_state is not null
@@ -71,7 +74,12 @@ by_status as (
             else statuses.state
         end as state,
         greatest(statuses.started_at, spans.started_at) as from_at,
-        least(coalesce(statuses.ended_at, spans.until_at), spans.until_at) as to_at
+        least(coalesce(statuses.ended_at, spans.until_at), spans.until_at) as to_at,
+        -- what charged before was another session, or the status came a little before the start
+        case
+            when statuses.started_at >= spans.started_at - interval '60' second
+                then greatest(statuses.started_at, spans.started_at)
+        end as told_at
     from spans
     inner join statuses
         on
@@ -119,7 +127,8 @@ by_sample as (
             when metered.sample_number = 1 then spans.started_at
             else greatest(metered.sampled_at, spans.started_at)
         end as from_at,
-        least(coalesce(metered.next_sampled_at, spans.until_at), spans.until_at) as to_at
+        least(coalesce(metered.next_sampled_at, spans.until_at), spans.until_at) as to_at,
+        metered.sampled_at as told_at
     from spans
     inner join metered on spans.session_id = metered.session_id
     left join status_tells on spans.session_id = status_tells.session_id
@@ -134,6 +143,7 @@ intervals as (
         state,
         from_at,
         to_at,
+        from_at as told_at,
         'charging_state' as charging_method
     from by_charging_state
     union all
@@ -142,6 +152,7 @@ intervals as (
         by_status.state,
         by_status.from_at,
         by_status.to_at,
+        by_status.told_at,
         'connector_status' as charging_method
     from by_status
     inner join status_tells on by_status.session_id = status_tells.session_id
@@ -151,6 +162,7 @@ intervals as (
         state,
         from_at,
         to_at,
+        told_at,
         'samples' as charging_method
     from by_sample
 )
@@ -169,7 +181,8 @@ select
     cast(case
         when max(charging_method) <> 'samples'
             then sum(case when state = 'SuspendedEVSE' then {{ seconds_between('from_at', 'to_at') }} else 0 end)
-    end as bigint) as suspended_evse_s
+    end as bigint) as suspended_evse_s,
+    min(case when state = 'Charging' then told_at end) as started_power_at
 from intervals
 where to_at >= from_at
 group by session_id

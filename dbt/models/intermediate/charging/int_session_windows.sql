@@ -49,8 +49,14 @@ select
     session_id,
     station_id,
     transaction_id,
-    {{ instant("'1900-01-01 00:00:00+00:00'") }} as from_at,
-    {{ instant("'9999-12-31 00:00:00+00:00'") }} as to_at,
+    case
+        when use_number = 1 then {{ instant("'1900-01-01 00:00:00+00:00'") }}
+        else started_at
+    end as from_at,
+    coalesce(
+        lead(started_at) over (partition by station_id, transaction_id order by use_number),
+        {{ instant("'9999-12-31 00:00:00+00:00'") }}
+    ) as to_at,
     {{ no_instant() }} as or_received_from,
     {{ no_instant() }} as received_before
 from ocpp2_sessions
