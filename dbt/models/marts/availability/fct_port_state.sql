@@ -73,12 +73,13 @@ silence_changes as (
     where ended_at is not null
 ),
 
--- one column a layer; 'none' and '|' stand for "no longer", null for "no news"
+-- One column a layer; 'none' stands for "no longer", null for "no news". State and codes travel as one text. A layer has at
+-- most one change of a port in a second: of two silences, or of two stations, the one that begins counts.
 changes as (
     select
         port_id,
         changed_at,
-        {{ port_layers({'state': 'state', 'error_codes': 'error_codes'}) }}
+        {{ port_layers({'told': "state || '|' || error_codes"}) }}
     from port_status
     union all
     select
@@ -91,50 +92,36 @@ changes as (
         stations_of_ports.port_id,
         station_override.changed_at,
         {{ port_layers({
-            'station_state': "coalesce(station_override.state, 'none')",
-            'station_error_codes': "coalesce(station_override.error_codes, '|')",
+            'station_told': "max(coalesce(station_override.state || '|' || station_override.error_codes, 'none'))",
         }) }}
     from station_override
     inner join stations_of_ports on station_override.station_id = stations_of_ports.station_id
+    group by stations_of_ports.port_id, station_override.changed_at
     union all
     select
         stations_of_ports.port_id,
         silence_changes.changed_at,
         {{ port_layers({
-            'is_offline': "case when silence_changes.kind = 'offline' then silence_changes.is_on end",
-            'is_hole': "case when silence_changes.kind = 'hole' then silence_changes.is_on end",
+            'is_offline': "max(case when silence_changes.kind = 'offline' then silence_changes.is_on end)",
+            'is_hole': "max(case when silence_changes.kind = 'hole' then silence_changes.is_on end)",
         }) }}
     from silence_changes
     inner join stations_of_ports on silence_changes.station_id = stations_of_ports.station_id
+    group by stations_of_ports.port_id, silence_changes.changed_at
 ),
 
-instants as (
-    select
-        port_id,
-        changed_at,
-        max(state) as state,
-        max(error_codes) as error_codes,
-        max(charging_state) as charging_state,
-        max(station_state) as station_state,
-        max(station_error_codes) as station_error_codes,
-        max(is_offline) as is_offline,
-        max(is_hole) as is_hole
-    from changes
-    group by port_id, changed_at
-),
-
+-- a window in order of the second sees all changes of that second; the last row of each stands for it
 carried as (
     select
         port_id,
         changed_at,
-        {{ last_known('state', 'partition by port_id order by changed_at') }} as state,
-        {{ last_known('error_codes', 'partition by port_id order by changed_at') }} as error_codes,
+        {{ last_known('told', 'partition by port_id order by changed_at') }} as told,
         {{ last_known('charging_state', 'partition by port_id order by changed_at') }} as charging_state,
-        {{ last_known('station_state', 'partition by port_id order by changed_at') }} as station_state,
-        {{ last_known('station_error_codes', 'partition by port_id order by changed_at') }} as station_error_codes,
+        {{ last_known('station_told', 'partition by port_id order by changed_at') }} as station_told,
         {{ last_known('is_offline', 'partition by port_id order by changed_at') }} as is_offline,
-        {{ last_known('is_hole', 'partition by port_id order by changed_at') }} as is_hole
-    from instants
+        {{ last_known('is_hole', 'partition by port_id order by changed_at') }} as is_hole,
+        lead(changed_at) over (partition by port_id order by changed_at) as next_changed_at
+    from changes
 ),
 
 decided as (
@@ -142,45 +129,37 @@ decided as (
         carried.port_id,
         carried.changed_at,
         case
-            when carried.is_hole = 1 then 'unknown'
-            when carried.is_offline = 1 then 'offline'
-            when carried.station_state <> 'none' and port_states.is_working then carried.station_state
-            when carried.state = 'occupied' and carried.charging_state <> 'none' then carried.charging_state
-            else carried.state
-        end as state,
-        case
-            when carried.is_hole = 1 or carried.is_offline = 1 then '|'
-            when carried.station_state <> 'none' and port_states.is_working then carried.station_error_codes
-            else carried.error_codes
-        end as error_codes
+            when carried.is_hole = 1 then 'unknown|'
+            when carried.is_offline = 1 then 'offline|'
+            when carried.station_told <> 'none' and port_states.is_working then carried.station_told
+            when port_states.port_state = 'occupied' and carried.charging_state <> 'none'
+                then carried.charging_state || substring(carried.told, 9)
+            else carried.told
+        end as told
     from carried
     -- leaves out what precedes the first status
-    inner join port_states on carried.state = port_states.port_state
+    inner join port_states on split_part(carried.told, '|', 1) = port_states.port_state
+    where carried.next_changed_at is null or carried.next_changed_at > carried.changed_at
 ),
 
 neighbours as (
     select
         port_id,
         changed_at,
-        state,
-        error_codes,
-        lag(state) over (partition by port_id order by changed_at) as state_before,
-        lag(error_codes) over (partition by port_id order by changed_at) as error_codes_before
+        told,
+        lag(told) over (partition by port_id order by changed_at) as told_before
     from decided
 ),
 
 intervals as (
     select
         port_id,
-        state,
-        error_codes,
+        split_part(told, '|', 1) as state,
+        substring(told, length(split_part(told, '|', 1)) + 2) as error_codes,
         changed_at as started_at,
         lead(changed_at) over (partition by port_id order by changed_at) as ended_at
     from neighbours
-    where
-        state_before is null
-        or state <> state_before
-        or error_codes <> error_codes_before
+    where told_before is null or told <> told_before
 ),
 
 -- a port with connectors on two stations is watched as long as either is
