@@ -51,15 +51,6 @@
     where version_rank = 1
 {% endmacro %}
 
-{# The parts of a text between separators, one row each: use as a lateral column. #}
-{% macro parts_of(text, separator) -%}{{ adapter.dispatch('parts_of', 'chargehouse')(text, separator) }}{%- endmacro %}
-{% macro duckdb__parts_of(text, separator) -%}
-    unnest(string_split({{ text }}, '{{ separator }}'))
-{%- endmacro %}
-{% macro spark__parts_of(text, separator) -%}
-    explode(split({{ text }}, '{{ separator }}'))
-{%- endmacro %}
-
 {# The values of a group in order as the text of a JSON array. #}
 {% macro json_array_of(expression) -%}{{ adapter.dispatch('json_array_of', 'chargehouse')(expression) }}{%- endmacro %}
 {% macro duckdb__json_array_of(expression) -%}
@@ -70,11 +61,11 @@
 {%- endmacro %}
 
 {# A scalar as it stands in JSON: a text in quotes, escaped. #}
-{% macro json_text(expression) -%}{{ adapter.dispatch('json_text', 'chargehouse')(expression) }}{%- endmacro %}
-{% macro duckdb__json_text(expression) -%}
+{% macro json_quoted(expression) -%}{{ adapter.dispatch('json_quoted', 'chargehouse')(expression) }}{%- endmacro %}
+{% macro duckdb__json_quoted(expression) -%}
     cast(to_json({{ expression }}) as varchar)
 {%- endmacro %}
-{% macro spark__json_text(expression) -%}
+{% macro spark__json_quoted(expression) -%}
     substr(to_json(array({{ expression }})), 2, length(to_json(array({{ expression }}))) - 2)
 {%- endmacro %}
 
@@ -85,4 +76,18 @@
 {%- endmacro %}
 {% macro spark__json_field(text, name) -%}
     get_json_object({{ text }}, '$.{{ name }}')
+{%- endmacro %}
+
+{# Whole days from one instant to a later one. #}
+{% macro whole_days(start_at, end_at) -%}
+    cast({{ whole_quotient(seconds_between(start_at, end_at), 86400) }} as integer)
+{%- endmacro %}
+
+{# An instant as OCPI writes it, UTC in whole seconds. #}
+{% macro ocpi_time(instant) -%}{{ adapter.dispatch('ocpi_time', 'chargehouse')(instant) }}{%- endmacro %}
+{% macro duckdb__ocpi_time(instant) -%}
+    strftime(timezone('UTC', {{ instant }}), '%Y-%m-%dT%H:%M:%SZ')
+{%- endmacro %}
+{% macro spark__ocpi_time(instant) -%}
+    date_format({{ instant }}, "yyyy-MM-dd'T'HH:mm:ss'Z'")
 {%- endmacro %}

@@ -117,3 +117,102 @@
         else {{ wide_rounded_product(gross, net_after, net_before) }}
     end
 {%- endmacro %}
+
+{# An amount in thousand-millionths rounded half away from zero to whole multiples of `unit`, an even number. #}
+{% macro rounded_nano(nano, unit) -%}
+    ({{ whole_quotient(nano ~ ' + sign(' ~ nano ~ ') * ' ~ whole_quotient(unit, 2), unit) }} * {{ unit }})
+{%- endmacro %}
+
+{# The total before taxes of a row of int_audit_cost under a row of rounding_policies, in thousand-millionths. #}
+{% macro policy_net(cost, policy) -%}
+    case
+        when {{ cost }}.net is null then null
+        else case {{ policy }}.rounded
+            when 'none' then {{ rounded_nano(cost ~ '.net', '100000') }}
+            when 'dimension' then {{ rounded_nano(cost ~ '.dimension_net', cost ~ '.unit') }}
+            when 'dimension_4' then {{ rounded_nano(cost ~ '.dimension_4_net', cost ~ '.unit') }}
+            when 'period' then {{ rounded_nano(cost ~ '.period_net', cost ~ '.unit') }}
+            when 'line' then {{ rounded_nano(cost ~ '.line_net', cost ~ '.unit') }}
+            when 'cut' then {{ whole_quotient(cost ~ '.net', cost ~ '.unit') }} * {{ cost }}.unit
+            else {{ rounded_nano(cost ~ '.net', cost ~ '.unit') }}
+        end
+    end
+{%- endmacro %}
+
+{# The same after taxes; `net` is the total before taxes that policy_net gave. Where that one is 0 or unknown there is no
+   rate to take, and the exact amount is rounded. #}
+{% macro policy_gross(cost, policy, net) -%}
+    case
+        when {{ cost }}.gross is null then null
+        when {{ policy }}.tax_of = 'rounded_net' and {{ cost }}.vat_millionths is not null
+            then {{ rounded_nano(
+                '(' ~ net ~ ' + ' ~ wide_rounded_product(net, cost ~ '.vat_millionths', 1000000) ~ ')', cost ~ '.unit'
+            ) }}
+        when {{ policy }}.tax_of = 'rounded_net' and {{ cost }}.net > 0 and {{ net }} > 0
+            then {{ rounded_nano(
+                wide_rounded_product(cost ~ '.gross', net, cost ~ '.net'), cost ~ '.unit'
+            ) }}
+        when {{ policy }}.tax_of = 'same' and {{ policy }}.rounded = 'period'
+            then {{ rounded_nano(cost ~ '.period_gross', cost ~ '.unit') }}
+        when {{ policy }}.tax_of = 'same' and {{ policy }}.rounded = 'line'
+            then {{ rounded_nano(cost ~ '.line_gross', cost ~ '.unit') }}
+        when {{ policy }}.rounded = 'none' then {{ rounded_nano(cost ~ '.gross', '100000') }}
+        when {{ policy }}.rounded = 'cut'
+            then {{ whole_quotient(cost ~ '.gross', cost ~ '.unit') }} * {{ cost }}.unit
+        else {{ rounded_nano(cost ~ '.gross', cost ~ '.unit') }}
+    end
+{%- endmacro %}
+
+{# Ways of rounding that the user declared for peers, as rows of a CTE: (peer_key, rounding_id). The pipeline hands them
+   over from peers.toml as `peer=rounding_id` joined by semicolons. #}
+{% macro declared_roundings() %}
+    {%- set ns = namespace(rows=[]) -%}
+    {%- for pair in env_var('CHARGEHOUSE_PEER_ROUNDING', '').split(';') if '=' in pair -%}
+        {%- set ns.rows = ns.rows + [pair.split('=')] -%}
+    {%- endfor -%}
+    {%- for row in ns.rows %}
+    select lower('{{ row[0] | replace("'", "''") }}') as peer_key, '{{ row[1] | replace("'", "''") }}' as rounding_id
+    {{ 'union all' if not loop.last }}
+    {%- else %}
+    select cast(null as varchar) as peer_key, cast(null as varchar) as rounding_id where false
+    {%- endfor %}
+{% endmacro %}
+
+{# The condition that restrictions of an element hold in a charging period (a row of int_price_period): `kinds` of clock,
+   week, date, energy, duration, current, power; `moment` is start, or last for one second before the period's end. Current
+   and power are the period's, whatever the moment. #}
+{% macro restrictions_hold(kinds, period, element, moment) -%}
+    {%- for kind in kinds %}
+    {{- ' and ' if not loop.first }}{{ restriction_holds(kind, period, element, moment) }}
+    {%- endfor %}
+{%- endmacro %}
+
+{% macro restriction_holds(kind, period, element, moment) -%}
+    {%- if kind == 'clock' -%}
+        {%- set clock = period ~ '.' ~ moment ~ '_clock_s' -%}
+        {%- set until = element ~ '.window_from_s + ' ~ element ~ '.window_length_s' -%}
+        ({{ clock }} >= {{ element }}.window_from_s and {{ clock }} < {{ until }} or {{ clock }} + 86400 < {{ until }})
+    {%- elif kind == 'week' -%}
+        ({{ element }}.day_mask & {{ period }}.{{ moment }}_day_bit) <> 0
+    {%- elif kind == 'date' -%}
+        {{ period }}.{{ moment }}_day_number >= {{ element }}.first_day_number
+        and {{ period }}.{{ moment }}_day_number < {{ element }}.end_day_number
+    {%- elif kind == 'energy' -%}
+        {%- set state = period ~ ('.energy_before_kwh' if moment == 'start' else '.last_energy_kwh') -%}
+        {{ state }} >= {{ element }}.min_kwh and {{ state }} < {{ element }}.max_kwh
+    {%- elif kind == 'duration' -%}
+        {%- set state = period ~ ('.elapsed_s' if moment == 'start' else '.last_elapsed_s') -%}
+        {{ state }} >= {{ element }}.min_duration_s and {{ state }} < {{ element }}.max_duration_s
+    {%- elif kind == 'current' -%}
+        {{ period }}.highest_current_a >= {{ element }}.min_current_a
+        and {{ period }}.lowest_current_a < {{ element }}.max_current_a
+    {%- elif kind == 'power' -%}
+        {{ period }}.highest_power_kw >= {{ element }}.min_power_kw
+        and {{ period }}.lowest_power_kw < {{ element }}.max_power_kw
+    {%- endif -%}
+{%- endmacro %}
+
+{# A number for each row, in no order that means anything. #}
+{% macro row_identity() -%}{{ adapter.dispatch('row_identity', 'chargehouse')() }}{%- endmacro %}
+{% macro duckdb__row_identity() -%}row_number() over (){%- endmacro %}
+{% macro spark__row_identity() -%}monotonically_increasing_id(){%- endmacro %}

@@ -157,9 +157,9 @@ class Sheet:
         self.notes.append((condition, defect_id, name))
 
     def defects(self) -> str:
-        """SQL of the defects noted, ``<defect_id> <field>`` joined by commas; null without any."""
-        told = [f"case when {condition} then '{defect_id} {name}' end" for condition, defect_id, name in self.notes]
-        return f"nullif(concat_ws(',', {', '.join(told)}), '')" if told else "cast(null as varchar)"
+        """SQL of the defects noted, ``<defect_id>:<field>`` joined by spaces; null without any."""
+        told = [f"case when {condition} then '{defect_id}:{name}' end" for condition, defect_id, name in self.notes]
+        return f"nullif(concat_ws(' ', {', '.join(told)}), '')" if told else "cast(null as varchar)"
 
     def path_list(self) -> str:
         """SQL list of the JSON paths."""

@@ -95,8 +95,8 @@ placed as (
         cdrs.token_hash,
         coalesce(
             case when location_sites.is_registered then sites.time_zone end,
-            cdrs.location_time_zone,
-            location_sites.time_zone
+            {{ known_time_zone('cdrs.location_time_zone') }},
+            {{ known_time_zone('location_sites.time_zone') }}
         ) as known_time_zone,
         cdrs.last_updated_at
     from cdrs

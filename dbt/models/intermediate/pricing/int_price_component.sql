@@ -7,7 +7,8 @@ components as (
     select * from {{ ref('stg_ocpi__tariff_components') }}
 ),
 
--- Null bounds become bounds that always hold, so that the join over periods is comparisons only.
+-- Null bounds become bounds that always hold, so that the join over periods is comparisons only, and of 64 bits: a
+-- wider decimal takes ten times as long.
 bounded as (
     select
         price_lists.price_list_number,
@@ -28,8 +29,8 @@ bounded as (
         case when components.step_size between 1 and 1000000000 then components.step_size end as step_size,
         coalesce({{ clock_seconds('components.start_time') }}, 0) % 86400 as window_from_s,
         coalesce({{ clock_seconds('components.end_time') }}, 0) % 86400 as window_to_s,
-        coalesce({{ day_number('components.start_date') }}, -1000000) as first_day_number,
-        coalesce({{ day_number('components.end_date') }}, 10000000) as end_day_number,
+        cast(coalesce({{ day_number('components.start_date') }}, -1000000) as integer) as first_day_number,
+        cast(coalesce({{ day_number('components.end_date') }}, 10000000) as integer) as end_day_number,
         case
             when coalesce(components.day_of_week, '') = '' then 127
             else
@@ -41,14 +42,14 @@ bounded as (
                 + case when upper(components.day_of_week) like '%SAT%' then 32 else 0 end
                 + case when upper(components.day_of_week) like '%SUN%' then 64 else 0 end
         end as day_mask,
-        coalesce(components.min_kwh, -999999999999) as min_kwh,
-        coalesce(components.max_kwh, 999999999999) as max_kwh,
+        coalesce(components.min_kwh, cast(-999999999999 as decimal(18, 6))) as min_kwh,
+        coalesce(components.max_kwh, cast(999999999999 as decimal(18, 6))) as max_kwh,
         coalesce(components.min_duration_s, -1) as min_duration_s,
         coalesce(components.max_duration_s, 9000000000000000) as max_duration_s,
-        coalesce(components.min_current_a, -999999999999) as min_current_a,
-        coalesce(components.max_current_a, 999999999999) as max_current_a,
-        coalesce(components.min_power_kw, -999999999999) as min_power_kw,
-        coalesce(components.max_power_kw, 999999999999) as max_power_kw,
+        coalesce(components.min_current_a, cast(-999999999999 as decimal(18, 6))) as min_current_a,
+        coalesce(components.max_current_a, cast(999999999999 as decimal(18, 6))) as max_current_a,
+        coalesce(components.min_power_kw, cast(-999999999999 as decimal(18, 6))) as min_power_kw,
+        coalesce(components.max_power_kw, cast(999999999999 as decimal(18, 6))) as max_power_kw,
         components.min_current_a is not null or components.max_current_a is not null as has_current_restriction,
         components.min_power_kw is not null or components.max_power_kw is not null as has_power_restriction
     from components

@@ -235,7 +235,6 @@ select
     quantity,
     billed_quantity,
     unit_price,
-    price_basis,
     case when price_basis <> 'untaxed' then {{ from_millionths('vat_millionths') }} end as vat_ratio,
     amount_nano,
     case

@@ -39,32 +39,15 @@ tested as (
         elements.flat_rank,
         elements.reservation_time_rank,
         elements.reservation_flat_rank,
-        (priced.start_clock_s - elements.window_from_s + 86400) % 86400 < elements.window_length_s
-        and (elements.day_mask & priced.start_day_bit) <> 0
-        and priced.start_day_number >= elements.first_day_number
-        and priced.start_day_number < elements.end_day_number
-        and priced.energy_before_kwh >= elements.min_kwh
-        and priced.energy_before_kwh < elements.max_kwh
-        and priced.elapsed_s >= elements.min_duration_s
-        and priced.elapsed_s < elements.max_duration_s
+        {{ restrictions_hold(['clock', 'week', 'date', 'energy', 'duration'], 'priced', 'elements', 'start') }}
             as holds_at_start,
-        (priced.last_clock_s - elements.window_from_s + 86400) % 86400 < elements.window_length_s
-        and (elements.day_mask & priced.last_day_bit) <> 0
-        and priced.last_day_number >= elements.first_day_number
-        and priced.last_day_number < elements.end_day_number
-        and priced.last_energy_kwh >= elements.min_kwh
-        and priced.last_energy_kwh < elements.max_kwh
-        and priced.last_elapsed_s >= elements.min_duration_s
-        and priced.last_elapsed_s < elements.max_duration_s
+        {{ restrictions_hold(['clock', 'week', 'date', 'energy', 'duration'], 'priced', 'elements', 'last') }}
             as holds_at_end
     from priced
     inner join elements
         on
             priced.price_list_number = elements.price_list_number
-            and priced.highest_current_a >= elements.min_current_a
-            and priced.lowest_current_a < elements.max_current_a
-            and priced.highest_power_kw >= elements.min_power_kw
-            and priced.lowest_power_kw < elements.max_power_kw
+            and {{ restrictions_hold(['current', 'power'], 'priced', 'elements', 'start') }}
             and (
                 elements.reservation_code = 0 and priced.is_session
                 or elements.reservation_code = 1 and priced.is_reservation

@@ -1,4 +1,7 @@
 {# One row is one charging period of a CDR with its quantities and the state that restrictions are tested against. #}
+{# As values of a period these meet every bound; turned round, only the bounds that stand for none. #}
+{% set is_met = var('unmeasured_restriction', env_var('CHARGEHOUSE_UNMEASURED_RESTRICTION', 'met')) == 'met' %}
+{% set most = 'cast(999999999999 as decimal(18, 6))' if is_met else 'cast(-999999999998 as decimal(18, 6))' %}
 with sessions as (
     select * from {{ ref('int_price_session') }}
 ),
@@ -165,11 +168,11 @@ select
     cast({{ whole_quotient('started_s + start_offset_s', 86400) }} as integer) as start_day_number,
     {{ day_bit(whole_quotient('started_s + start_offset_s', 86400)) }} as start_day_bit,
     -- A lower bound is met by the highest value of the period, an upper bound by the lowest. Without the dimension the
-    -- restriction cannot be verified and counts as met.
-    coalesce(max_current_a, min_current_a, 999999999999) as highest_current_a,
-    coalesce(min_current_a, max_current_a, -999999999999) as lowest_current_a,
-    coalesce(max_power_kw, min_power_kw, 999999999999) as highest_power_kw,
-    coalesce(min_power_kw, max_power_kw, -999999999999) as lowest_power_kw,
+    -- restriction cannot be verified: implementations disagree whether it is met then, so that is a setting.
+    coalesce(max_current_a, min_current_a, {{ most }}) as highest_current_a,
+    coalesce(min_current_a, max_current_a, -{{ most }}) as lowest_current_a,
+    coalesce(max_power_kw, min_power_kw, {{ most }}) as highest_power_kw,
+    coalesce(min_power_kw, max_power_kw, -{{ most }}) as lowest_power_kw,
     -- State one second (and a thousandth of a Wh) before its end; null where the end is not known to be later.
     case when ended_s > started_s then cast((ended_s - 1 + last_offset_s) % 86400 as integer) end as last_clock_s,
     case

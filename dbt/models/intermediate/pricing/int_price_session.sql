@@ -142,7 +142,7 @@ steady_offsets as (
 )
 
 select
-    cast(row_number() over (order by named.cdr_key) as bigint) as cdr_number,
+    {{ row_identity() }} as cdr_number,
     named.cdr_key,
     named.cdr_id,
     named.peer,
