@@ -27,6 +27,7 @@ _UNSUPPORTED = {
     b"\xfd7zXZ\x00": "xz",
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
 }
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "Zstandard", ".zstd": "Zstandard"}
 
 
@@ -35,7 +36,7 @@ class LandedFileError(Exception):
 
     Attributes:
         reason: Short code: ``truncated_archive``, ``corrupt_archive``, ``unsupported_archive``, ``not_an_archive``,
-            ``too_large``, ``not_a_file`` or ``unreadable``.
+            ``unsupported_encoding``, ``too_large``, ``not_a_file`` or ``unreadable``.
         detail: What is wrong, in words, with the place where it is known.
     """
 
@@ -274,10 +275,35 @@ class LandedStream(io.BufferedIOBase):
         return b"".join(parts)
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill ``buffer``; returns the bytes written. As :meth:`read`."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        """Fill ``buffer``; returns the bytes written. As :meth:`read`, but a plain file's bytes are not copied again."""
+        view = memoryview(buffer).cast("B")
+        got = 0
+        while got < len(view):
+            if self._position >= len(self._buffer) and self._kind is None and self._left is None and not self._ended:
+                got += self._read_plain_into(view[got:])
+                continue
+            try:
+                part = self.read1(len(view) - got)
+            except LandedFileError:
+                if not got:
+                    raise
+                break
+            if not part:
+                break
+            view[got : got + len(part)] = part
+            got += len(part)
+        return got
+
+    def _read_plain_into(self, view: memoryview) -> int:
+        """Read from a plain file straight into ``view``; 0 at the end or on damage."""
+        try:
+            count = self._source.readinto(view)  # type: ignore[attr-defined]
+        except OSError as error:
+            self._fail("unreadable", f"{error.strerror or error} after {self.bytes_out:,} bytes")
+            return 0
+        self._ended = not count
+        self.bytes_out += count
+        return count
 
     def readline(self, size: int | None = -1) -> bytes:
         """Return the next line with its line end; the last one may have none. As :meth:`read`."""
@@ -335,6 +361,8 @@ def open_landed(path: Path, *, max_bytes: int | None = None) -> LandedStream:
             problem = LandedFileError(
                 "unsupported_archive", f"{name}: is a {other} archive; deliver it plain, as .gz or .zst"
             )
+        elif head[:2] in _UTF16:
+            problem = LandedFileError("unsupported_encoding", f"{name}: is UTF-16 text; deliver UTF-8")
         elif called and not head:
             problem = LandedFileError("truncated_archive", f"{name}: is empty, no {called} archive")
         elif called and b"\0" in source.peek(1024)[:1024]:

@@ -46,7 +46,7 @@ def create_macros(con: duckdb.DuckDBPyConnection, key: bytes) -> None:
     * ``mask_emails(text)``: text with every e-mail address replaced by its pseudonym.
 
     Args:
-        con: Connection to create them on (temporary, gone with the connection).
+        con: Connection to a database in memory, whose other connections see them too; gone with the database.
         key: HMAC key of the home.
     """
     if len(key) > _BLOCK:
@@ -55,43 +55,44 @@ def create_macros(con: duckdb.DuckDBPyConnection, key: bytes) -> None:
     inner = bytes(byte ^ 0x36 for byte in padded).hex()
     outer = bytes(byte ^ 0x5C for byte in padded).hex()
     con.execute(f"""
-        create or replace temp macro pseudonym(v) as
+        create or replace macro pseudonym(v) as
             case when trim(v) <> '' then
                 left(sha256(unhex('{outer}') || unhex(sha256(unhex('{inner}') || encode(upper(trim(v)))))), {_LENGTH})
             end
     """)
     con.execute(r"""
-        create or replace temp macro mask_value(v) as
+        create or replace macro mask_value(v) as
             '"'
             || coalesce(pseudonym(coalesce(try_cast(v as json) ->> '$', trim(v, '"'))), '')
             || case when left(v, 1) <> '"' or right(v, 1) = '"' then '"' else '' end
     """)
     con.execute(r"""
-        create or replace temp macro mask_pair(pair) as
+        create or replace macro mask_pair(pair) as
             regexp_extract(pair, '^("[^"]*"\s*:\s*)', 1)
             || mask_value(regexp_extract(pair, '^"[^"]*"\s*:\s*(.*)$', 1, 's'))
     """)
     con.execute(r"""
-        create or replace temp macro mask_plain_keys(t, keys) as
+        create or replace macro mask_plain_keys(t, keys) as
             list_reduce(
                 list_prepend(
                     t,
-                    list_distinct(regexp_extract_all(
-                        t, '"(?:' || keys || ')"\s*:\s*(?:"(?:[^"\\]|\\.)+(?:"|$)|[0-9]+)'
-                    ))
+                    -- longest first: the number 12 must not be replaced inside of 123
+                    list_reverse_sort(list_distinct(regexp_extract_all(
+                        t, '"(?:' || keys || ')"\s*:\s*(?:"(?:[^"\\]|\\.)+(?:"|$)|-?[0-9][0-9.eE+-]*)'
+                    )))
                 ),
                 lambda masked, pair: replace(masked, pair, mask_pair(pair))
             )
     """)
     # JSON inside a JSON string (a frame inside a record, DataTransfer data): the quotes have backslashes before them
     con.execute(r"""
-        create or replace temp macro mask_escaped_pair(pair) as
+        create or replace macro mask_escaped_pair(pair) as
             regexp_extract(pair, '^(.*")[^"\\]+[\\"]?$', 1, 's')
             || pseudonym(regexp_extract(pair, '([^"\\]+)[\\"]?$', 1))
             || regexp_extract(pair, '([\\"]?)$', 1)
     """)
     con.execute(r"""
-        create or replace temp macro mask_keys(t, keys) as
+        create or replace macro mask_keys(t, keys) as
             case when contains(t, '\"') then
                 list_reduce(
                     list_prepend(
@@ -105,7 +106,7 @@ def create_macros(con: duckdb.DuckDBPyConnection, key: bytes) -> None:
             else mask_plain_keys(t, keys) end
     """)
     con.execute(r"""
-        create or replace temp macro mask_emails(t) as
+        create or replace macro mask_emails(t) as
             case when contains(t, '@') then
                 list_reduce(
                     list_prepend(
