@@ -168,6 +168,30 @@ def orchestrate(home: "Home", verbose: bool, port: int) -> None:  # noqa: F821
         raise Failure(f"Dagster ended with code {code}")
 
 
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only print what lasts now; tell nobody and remember nothing.")
+@command
+def alerts(home: "Home", verbose: bool, dry_run: bool) -> None:  # noqa: F821
+    """Tell breaches, long outages, silent sources and failed checks, each once (`orchestrate` does it by itself)."""
+    from datetime import UTC, datetime
+
+    from pipelines.alerts import tell
+    from pipelines.alerts.find import find
+    from pipelines.settings import get_settings
+
+    settings = get_settings()
+    if dry_run:
+        for alert in find(home, tell.limits(settings), datetime.now(UTC)):
+            click.echo(f"{alert.kind}: {alert.text}")
+        return
+    look = tell.look(home, settings)
+    if look is None:
+        raise Failure("another process looks for alerts at this moment")
+    click.echo(str(look))
+    if look.failed:
+        raise Failure("; ".join(f"{name} could not be reached" for name in look.failed))
+
+
 # A query may begin with a comment (--), which is no option.
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("query", required=False)
@@ -197,6 +221,54 @@ def sql(home: "Home", verbose: bool, query: str | None, output_format: str, out:
 
 
 @main.command()
+@click.argument("name", type=click.Choice(["evchart", "uk-reliability", "california"]))
+@click.option("--quarter", help="Quarter of `evchart`, such as 2026Q1.")
+@click.option("--year", help="Calendar year of `uk-reliability`, such as 2026.")
+@click.option("--half", help="Half-year of `california`, such as 2026H2.")
+@command
+def report(home: "Home", verbose: bool, name: str, **periods: str | None) -> None:  # noqa: F821
+    """Write a regulator's files into HOME/reports/NAME/PERIOD, checked by the receiver's rules, all of them or none."""
+    from pipelines.reports import make
+    from pipelines.reports.period import PeriodError
+    from pipelines.settings import get_settings
+
+    wanted = make.PERIOD_OPTIONS[name]
+    others = [f"--{option}" for option, text in periods.items() if text is not None and option != wanted]
+    text = periods[wanted]
+    if text is None or others:
+        raise click.UsageError(f"the report {name} takes --{wanted}" + (f", not {', '.join(others)}" if others else ""))
+    try:
+        about = make.parse_period(name, text)
+    except PeriodError as error:
+        raise click.BadParameter(str(error), param_hint=f"--{wanted}") from error
+    folder, written = make.make(home, get_settings(), name, about)
+    for warning in written.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for file in written.files:
+        click.echo(f"{folder / file.name}  {file.frame.height:,} rows")
+
+
+@main.command()
+@click.argument("cdr", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--tariff",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Price by this tariff instead of the CDR's own.",
+)
+@command
+def price(home: "Home", verbose: bool, cdr: Path, tariff: Path | None) -> None:  # noqa: F821
+    """Price one CDR (an OCPI object in a JSON file) as a run would, and print why, line by line."""
+    from pipelines.settings import get_settings
+    from pipelines.warehouse.price import PriceError, price_file
+
+    try:
+        told = price_file(cdr, tariff_file=tariff, home=home, settings=get_settings())
+    except PriceError as error:
+        raise Failure(f"{cdr}: {error}") from error
+    click.echo(told)
+
+
+@main.command()
 @click.option("--ports", required=True, type=click.IntRange(min=1), help="Charging ports of the network.")
 @click.option("--days", required=True, type=click.IntRange(min=1), help="Days of history.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same files.")
@@ -211,6 +283,27 @@ def simulate(ports: int, days: int, seed: int, out: Path, verbose: bool) -> None
     except Exception as error:
         _fail(error, verbose)
     click.echo(str(summary))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The copy. [default: NAME.anonymized.*]")
+@click.option("--verbose", is_flag=True, help="Show the trace of an error.")
+def anonymize(file: Path, out: Path | None, verbose: bool) -> None:
+    """Write a copy of the OCPP log FILE that may be shared: who it names is masked, times and structure stay."""
+    from pipelines.ocpp.anonymize import anonymize as mask
+    from pipelines.ocpp.anonymize import shared_name
+
+    target = out or shared_name(file)
+    if target.resolve() == file.resolve():
+        raise click.UsageError("--out must not be FILE itself")
+    try:
+        masked = mask(file, target)
+    except Exception as error:
+        _fail(error, verbose)
+    click.echo(
+        f"{target}: tokens, serial numbers and addresses masked ({masked} values that are looked for everywhere)"
+    )
 
 
 if __name__ == "__main__":

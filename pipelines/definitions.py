@@ -3,10 +3,12 @@
 import dagster as dg
 
 from pipelines import ingest, runs
+from pipelines.defs.alerting import alert_definitions
 from pipelines.defs.checks import lake_expectations
 from pipelines.defs.lake import lake_tables, landing_files
 from pipelines.defs.models import model_assets
 from pipelines.defs.publishing import published_asset
+from pipelines.defs.pulling import PULLED, pull_definitions
 from pipelines.defs.resources import HomeResource, dbt_resource
 from pipelines.home import Home
 from pipelines.settings import get_settings
@@ -44,7 +46,7 @@ def build_definitions(home: Home) -> dg.Definitions:
     published = published_asset(sorted(marts))
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(PULLED),
         description="Everything new in the landing folder, through to the published warehouse.",
         executor_def=dg.in_process_executor,
         hooks={keep_failure},
@@ -70,7 +72,7 @@ def build_definitions(home: Home) -> dg.Definitions:
         newest = max(path.stat().st_mtime_ns for kind in ingest.KINDS for path in ingest.landing_files(home, kind))
         return dg.RunRequest(run_key=f"landed-{newest}")
 
-    return dg.Definitions(
+    stages = dg.Definitions(
         assets=[landing_files, lake_tables, models, published],
         asset_checks=[lake_expectations],
         jobs=[job],
@@ -79,6 +81,7 @@ def build_definitions(home: Home) -> dg.Definitions:
         resources={"home": HomeResource(root=str(home.root.resolve())), "dbt": dbt_resource()},
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(stages, pull_definitions(home), alert_definitions(home))
 
 
 @dg.definitions

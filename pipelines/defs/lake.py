@@ -6,9 +6,11 @@ from dataclasses import asdict
 import dagster as dg
 
 from pipelines import ingest, runs
+from pipelines.defs.pulling import PULLED
 from pipelines.defs.resources import HomeResource
 from pipelines.home import remove_lake
 from pipelines.lake import ALL_TABLES, LANDED_FILE, QUARANTINE
+from pipelines.ocpi.pull.store import has_status_changed
 
 LANDING = dg.AssetKey(["landing", "files"])
 
@@ -19,7 +21,7 @@ class RunConfig(dg.Config):
     full_refresh: bool = False
 
 
-@dg.asset(key=LANDING, group_name="landing", kinds={"file"}, output_required=False)
+@dg.asset(key=LANDING, deps=[PULLED], group_name="landing", kinds={"file"}, output_required=False)
 def landing_files(
     context: dg.AssetExecutionContext, config: RunConfig, home: HomeResource
 ) -> Iterator[dg.Output[None]]:
@@ -44,6 +46,7 @@ def landing_files(
         or published[-1].code_version != record.code_version
         or runs.read_runs(home.home)[-1].status not in ("published", "unchanged")
         or ingest.has_new_files(home.home)
+        or has_status_changed(home.home, since=published[-1].started_at)  # analysts see who can't be pulled from
     )
     if not is_new:
         record.status, record.version = "unchanged", published[-1].version

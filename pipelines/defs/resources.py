@@ -58,6 +58,4 @@ class InstalledDbt(DbtCliResource):
 
 def dbt_resource() -> DbtCliResource:
     """Return dbt's command line as a resource, on the project's own profile."""
-    return InstalledDbt(
-        project_dir=str(dbt_folder()), profiles_dir=str(dbt_folder()), dbt_executable=dbt_executable()
-    )
+    return InstalledDbt(project_dir=str(dbt_folder()), profiles_dir=str(dbt_folder()), dbt_executable=dbt_executable())

@@ -465,6 +465,7 @@ _FILES = (
                 "operator_fee_per_session": PRICE,
                 "operator_fee_per_port_month": PRICE,
                 "minimum_guarantee_per_month": PRICE,
+                "energy_compensation_per_kwh": PRICE,
                 "currency*": CURRENCY,
             }
         ),
@@ -505,11 +506,19 @@ _FILES = (
                 "to_time": CLOCK,
                 "price_per_kwh*": AMOUNT,  # wholesale prices may be negative
                 "demand_charge_per_kw_month": PRICE,
+                "demand_ratchet_ratio": SHARE,
                 "fixed_fee_per_month": PRICE,
+                "price_series_id": TEXT,
                 "currency*": CURRENCY,
             }
         ),
         ordered=(("valid_from", "valid_to"),),
+    ),
+    RegistryFile(
+        "hourly_prices",
+        _TABLES["hourly_price"],
+        ("price_series_id", "started_at"),
+        _fields({"price_series_id*": TEXT, "started_at*": INSTANT, "price_per_kwh*": AMOUNT, "currency*": CURRENCY}),
     ),
     RegistryFile(
         "exclusions",

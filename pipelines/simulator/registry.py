@@ -91,7 +91,8 @@ def _stations(net: Network) -> list[Row]:
     return rows
 
 
-def _ports(net: Network) -> list[Row]:
+def port_rows(net: Network) -> list[Row]:
+    """Return the rows of ``ports.csv``, in the order of the network's ports."""
     rows = []
     for port, port_id in enumerate(net.port_ids()):
         station = int(net.port_station[port])
@@ -119,7 +120,8 @@ def _ports(net: Network) -> list[Row]:
     return rows
 
 
-def _contracts(net: Network) -> list[Row]:
+def contract_rows(net: Network) -> list[Row]:
+    """Return the rows of ``contracts.csv``."""
     rows = []
     begin = _day(net.start_s) - timedelta(days=_SETUP_DAYS)
     change = _day(net.start_s + net.days // 2 * DAY_S)
@@ -213,7 +215,8 @@ def _costs(net: Network) -> list[Row]:
     return rows
 
 
-def _energy_prices(net: Network) -> list[Row]:
+def energy_price_rows(net: Network) -> list[Row]:
+    """Return the rows of ``energy_prices.csv``: one price all day, or a cheaper one from 22:00 to 06:00."""
     rows: list[Row] = []
     begin = (_day(net.start_s) - timedelta(days=_SETUP_DAYS)).replace(day=1)
     for number, site in enumerate(net.sites):
@@ -370,10 +373,10 @@ def write_registry(net: Network, outages: Outages, landing: Path) -> list[Path]:
         ],
         "sites": _sites(net),
         "stations": _stations(net),
-        "ports": _ports(net),
-        "contracts": _contracts(net),
+        "ports": port_rows(net),
+        "contracts": contract_rows(net),
         "costs": _costs(net),
-        "energy_prices": _energy_prices(net),
+        "energy_prices": energy_price_rows(net),
         "exclusions": _exclusions(net, outages),
         "business_cases": _business_cases(net),
         "access": _access(net),

@@ -22,6 +22,7 @@ from pipelines.simulator.sessions import (
     sample_interval,
     transaction_started,
 )
+from pipelines.simulator.statements import statement_frame
 
 STATES = (
     "available",
@@ -329,6 +330,20 @@ _QUERIES = {
 }
 
 
+def _statements(
+    plan: Plan, cdrs: Cdrs, cdr_frame: pl.DataFrame, session_frame: pl.DataFrame, split: pl.DataFrame
+) -> pl.DataFrame:
+    """Return what every statement pays."""
+    date = pl.col("day").cast(pl.Int32).cast(pl.Date)
+    first = split.group_by(pl.lit(pl.Series(plan.net.port_site)).gather(pl.col("port")).alias("site")).agg(date.min())
+    return statement_frame(
+        plan,
+        cdr_frame.with_columns(local_date=date, fault=pl.Series(cdrs.fault)),
+        session_frame.with_columns(local_date=date),
+        dict(first.iter_rows()),
+    )
+
+
 def _quoted(path: Path) -> str:
     text = str(path).replace("'", "''")
     return f"'{text}'"
@@ -372,6 +387,7 @@ def write_truth(plan: Plan, cdrs: Cdrs, folder: Path) -> list[Path]:
         error_code=error_codes(net, states["port"].to_numpy(), states["code"].to_numpy()),
     )
     split = _split_days(net, days, states)
+    statements = _statements(plan, cdrs, cdr_frame, session_frame, split)
     cdr_frame = cdr_frame.with_columns(session=pl.Series(cdrs.session))
     files = []
     # Through files: handing frames over in memory makes DuckDB import pandas, which takes longer than all of this.
@@ -388,4 +404,7 @@ def write_truth(plan: Plan, cdrs: Cdrs, folder: Path) -> list[Path]:
             with replacing(path) as temporary:
                 con.execute(f"copy ({query}) to {_quoted(temporary)} (format parquet, compression zstd)")
             files.append(path)
-    return files
+    path = folder / "statement.parquet"
+    with replacing(path) as temporary:
+        statements.write_parquet(temporary)
+    return [*files, path]

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pipelines.home import Home
+from pipelines.ocpi.rounding import declared_roundings
 from pipelines.runs import code_version
 from pipelines.settings import Settings, child_environment, dbt_folder
 
@@ -34,6 +35,13 @@ def dbt_environment(home: Home, settings: Settings) -> dict[str, str]:
         "CHARGEHOUSE_HOME": str(home.root.resolve()),
         "CHARGEHOUSE_THREADS": str(settings.threads),
         "CHARGEHOUSE_DEFAULT_TIME_ZONE": settings.default_time_zone,
+        "CHARGEHOUSE_SETTLEMENT_CLOSE_AFTER_DAYS": str(settings.settlement_close_after_days),
+        "CHARGEHOUSE_TODAY": settings.today.isoformat() if settings.today else "",
+        "CHARGEHOUSE_UNMEASURED_RESTRICTION": settings.unmeasured_restriction,
+        "CHARGEHOUSE_ALLOW_V2G": str(settings.allow_v2g).lower(),
+        "CHARGEHOUSE_PEER_ROUNDING": declared_roundings(
+            home.root / "peers.toml", dbt_folder() / "seeds" / "rounding_policies.csv"
+        ),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
         "DBT_LOG_PATH": str((home.warehouse / "dbt" / "logs").resolve()),

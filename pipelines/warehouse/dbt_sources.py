@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.lake import ALL_TABLES
+from pipelines.lake import ALL_TABLES, SETTLEMENT_TABLES
 from pipelines.settings import project_root
 
 _LOCATION = (
@@ -19,7 +19,7 @@ _LOCATION = (
 def sources_yaml() -> str:
     """Return the text of the sources file: one dbt source per domain, one table per lake table, every column described."""
     sources = []
-    for domain, tables in groupby(ALL_TABLES, key=lambda table: table.domain):
+    for domain, tables in groupby((*ALL_TABLES, *SETTLEMENT_TABLES), key=lambda table: table.domain):
         sources.append(
             {
                 "name": domain,

@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from pipelines.home import Home
 from pipelines.lake import ALL_TABLES
+from pipelines.ocpi.pull.store import PULL_COLUMNS, read_records
 from pipelines.quality.result import CheckResult
-from pipelines.runs import RunRecord, read_checks, read_runs
+from pipelines.runs import RunRecord, now, read_checks, read_runs
+from pipelines.warehouse import closed_months
 
 # Files of this storage version are read by DuckDB 1.5 and 2.x alike.
 STORAGE_VERSION = "v1.5.0"
@@ -72,7 +74,11 @@ _META_COMMENTS = {
     "source_file": "One row is one path in the landing folder with a content met there; records_read = records_loaded "
     "+ records_duplicate + records_quarantined.",
     "quality_result": "One row is one check of the run that made this version, with its result.",
+    "peer_pull": "One row is the last pull of one OCPI module from one peer before this version was made.",
 }
+_RESTATEMENT_COMMENT = (
+    "One row is one change to what a closed month of settlement said, as the run that met it booked it in an open month."
+)
 _RUN_COLUMNS = {
     "run_id": ("VARCHAR", "Run id; sorts by time."),
     "started_at": ("TIMESTAMPTZ", "Start, UTC."),
@@ -100,6 +106,24 @@ def _text_table(rows: list[dict[str, object]], names: list[str]) -> pa.Table:
     return pa.table(
         {name: pa.array([None if row[name] is None else str(row[name]) for row in rows], pa.string()) for name in names}
     )
+
+
+def _peer_pulls(con: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Write ``meta.peer_pull``: how the last pulls went."""
+    rows = [{**asdict(record), "notes": "; ".join(record.notes) or None} for record in read_records(home)]
+    con.register("pull_rows", _text_table(rows, list(PULL_COLUMNS)))
+    casts = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, (kind, _) in PULL_COLUMNS.items())
+    con.execute(f"create table candidate.meta.peer_pull as select {casts} from pull_rows order by peer, module")
+    for name, (_, comment) in PULL_COLUMNS.items():
+        con.execute(f"comment on column candidate.meta.peer_pull.{name} is {_quoted(comment)}")
+
+
+def _restatements(con: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Write ``meta.restatement``: what changed about closed months, when, why and by how much."""
+    con.execute(f"create table candidate.meta.restatement as {closed_months.restatements(home)}")
+    con.execute(f"comment on table candidate.meta.restatement is {_quoted(_RESTATEMENT_COMMENT)}")
+    for name, comment in closed_months.restatement_comments().items():
+        con.execute(f"comment on column candidate.meta.restatement.{name} is {_quoted(comment)}")
 
 
 def _meta_tables(con: duckdb.DuckDBPyConnection, home: Home, runs: list[RunRecord], checks: list[CheckResult]) -> None:
@@ -140,6 +164,7 @@ def _meta_tables(con: duckdb.DuckDBPyConnection, home: Home, runs: list[RunRecor
         order by all
         """
     )
+    _peer_pulls(con, home)
     for table, comment in _META_COMMENTS.items():
         con.execute(f"comment on table candidate.meta.{table} is {_quoted(comment)}")
 
@@ -183,6 +208,10 @@ def publish(
             run.checks_warned = sum(not result.passed for result in checks)
             earlier = [record for record in read_runs(home) if record.run_id < run.run_id]
             _meta_tables(con, home, [*earlier, run], checks)
+            if closed_months.has_statements(con):
+                closed_months.find(con, home, run_id=run.run_id, at=run.finished_at or now())
+                _restatements(con, home)
+                closed_months.keep(con, home, run_id=run.run_id)
             con.execute("use memory")
             con.execute("checkpoint candidate")
             con.execute("detach candidate")

@@ -25,7 +25,10 @@ UNITS = re.compile(
     r"|per_(kwh|kw_month|hour|h|min|session|port_month|month|percent_point|unit)|price)"
 )
 # Numbers without a unit: identities, coordinates in degrees, and what has a column `unit` beside it.
-NO_UNIT = {"evse_id", "connector_id", "latitude", "longitude", "quantity", "billed_quantity", "unit_price", "rate"}
+NO_UNIT = {
+    "evse_id", "connector_id", "latitude", "longitude", "quantity", "billed_quantity", "unit_price", "rate", "difference",
+    "money_at_stake",
+}  # fmt: skip
 # Booleans that are called as in the policy file and in the catalogue of CDR defects.
 NAMED_ELSEWHERE = {
     "offline_backdate_to_last_message",

@@ -133,6 +133,7 @@ def built(networks: list[Network], tmp_path_factory: pytest.TempPathFactory) -> 
             built = dbtRunner().invoke(["build", *models, *where])
             assert built.success, built.exception or [r.message for r in built.result if r.status == "error"]
             tests = ["--select", "fct_port_state", "package:chargehouse,path:models/intermediate/availability"]
+            tests += ["--indirect-selection", "cautious"]
             tested = dbtRunner().invoke(["test", *tests, "--exclude-resource-types", "unit_test", *where])
             assert tested.success, tested.exception or [r.node.name for r in tested.result if r.status == "fail"]
         finally:

@@ -1,7 +1,7 @@
 """The tariff engine in SQL against the oracle and against the specification's worked examples, through lake tables."""
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,18 +16,19 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.ingest import ingest
+from pipelines.settings import Settings
+from pipelines.warehouse.compiled import CompiledModels
 from tests.lake_builder import LakeBuilder
-from tests.oracles.tariff import Cdr, Component, Element, Limit, Period, Priced, Restrictions, Tariff, price
+from tests.oracles.tariff import Cdr, Component, Element, Period, Priced, Tariff, price
+from tests.vectors.ocpi import worked_examples
 from tests.vectors.ocpi.lake_rows import write_lake
 from tests.vectors.ocpi.random_cases import random_network
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 DBT = Path(os.environ.get("CHARGEHOUSE_DBT_PROJECT", PROJECT / "dbt"))
-VECTORS = (
-    Path(os.environ.get("CHARGEHOUSE_VECTORS", PROJECT.parent / "shared" / "vectors")) / "ocpi_worked_examples.json"
-)
 SEED = 20_250_330
-RANDOM_CDRS = 1_200
+RANDOM_CDRS = 2_400
 TOLERANCE = Fraction(1, 10_000)
 Rows = list[dict[str, Any]]
 Query = Callable[[str], Rows]
@@ -52,13 +53,16 @@ def _price_with_dbt(home: Path, work: Path) -> Query:
 class Run:
     """What one dbt run made of a set of CDRs, beside what the oracle made of them."""
 
-    def __init__(self, cdrs: list[Cdr], module: list[Tariff], query: Query) -> None:
-        self.query = query
+    def __init__(self, cdrs: list[Cdr], module: list[Tariff], folder: Path) -> None:
+        self.cdrs, self.module, self.folder = cdrs, module, folder
+        query = self.query = _price_with_dbt(folder / "home", folder)
         self.expected: dict[str, Priced] = {cdr.cdr_id: price(cdr, tuple(module)) for cdr in cdrs}
         self.totals = {row["cdr_id"]: row for row in query("select * from intermediate.int_price_cdr_total")}
+        # Of the CDRs that the oracle prices too.
+        self.judged = {cdr_id: row for cdr_id, row in self.totals.items() if cdr_id in self.expected}
         self.lines = {
             (row["cdr_id"], row["period_number"], row["dimension"]): row
-            for row in query("select * from marts.fct_cdr_price_line")
+            for row in query("select * from marts.fct_cdr_price_line where peer <> 'spec'")
         }
 
 
@@ -71,16 +75,16 @@ def _far(found: Decimal | None, expected: Fraction | None) -> bool:
 def test_every_cdr_is_priced_or_refused_for_the_reason_the_oracle_gives(run: Run):
     refused = {
         cdr_id: (row["reason"], run.expected[cdr_id].reason)
-        for cdr_id, row in run.totals.items()
+        for cdr_id, row in run.judged.items()
         if (row["reason"] if row["status"] == "not_auditable" else None) != run.expected[cdr_id].reason
     }
-    assert len(run.totals) == len(run.expected) >= RANDOM_CDRS
+    assert len(run.judged) == len(run.expected) >= RANDOM_CDRS
     assert refused == {}
 
 
 def test_totals_agree_with_the_oracle_net_and_gross(run: Run):
     wrong = {}
-    for cdr_id, row in run.totals.items():
+    for cdr_id, row in run.judged.items():
         expected = run.expected[cdr_id]
         if _far(row["repriced_net"], expected.net) or _far(row["repriced_gross"], expected.gross):
             wrong[cdr_id] = (row["repriced_net"], expected.net, row["repriced_gross"], expected.gross)
@@ -144,7 +148,7 @@ def test_lines_of_a_cdr_add_up_to_its_total(run: Run):
             sums[cdr_id] = sums.get(cdr_id, Fraction(0)) + Fraction(row["amount_net"])
     apart = {
         cdr_id: (sums.get(cdr_id), row["repriced_net"])
-        for cdr_id, row in run.totals.items()
+        for cdr_id, row in run.judged.items()
         if row["repriced_net"] is not None
         and abs(sums.get(cdr_id, Fraction(0)) - Fraction(row["repriced_net"])) > Fraction(1, 50_000)
     }
@@ -154,84 +158,37 @@ def test_lines_of_a_cdr_add_up_to_its_total(run: Run):
 # -- the specification's worked examples ------------------------------------------------------------------------------
 
 
-def _worked_examples() -> list[dict[str, Any]]:
-    """The worked examples as numbers; none where the file is not at hand."""
-    if not VECTORS.is_file():
-        return []
-    return json.loads(VECTORS.read_text(), parse_float=Decimal)["cases"]
-
-
-def _number(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(str(value))
-
-
-def _example_tariff(number: int, example: dict[str, Any]) -> Tariff:
-    given = example["tariff"]
-
-    def limit(name: str) -> Limit | None:
-        stated = given.get(name)
-        return stated and Limit(_number(stated["before_taxes"]), _number(stated.get("after_taxes")))
-
-    elements = []
-    for element in given["elements"]:
-        restrictions = dict(element.get("restrictions", {}))
-        restrictions["day_of_week"] = tuple(restrictions.get("day_of_week", ()))
-        components = tuple(
-            Component(c["dimension"], _number(c["price"]), _number(c.get("vat")), c.get("step_size"))
-            for c in element["components"]
-        )
-        elements.append(Element(components, Restrictions(**restrictions)))
-    return Tariff(
-        f"example-{number}",
-        tuple(elements),
-        tax_included=given.get("tax_included"),
-        min_price=limit("min_price"),
-        max_price=limit("max_price"),
-    )
-
-
-def _example_cdr(number: int, example: dict[str, Any]) -> Cdr:
-    # The lake keeps six decimals of a volume.
-    periods = tuple(
-        Period(
-            datetime.fromisoformat(period["start_date_time"]).astimezone(UTC),
-            {name: Decimal(volume).quantize(Decimal("0.000001")) for name, volume in period["dimensions"].items()},
-        )
-        for period in example["periods"]
-    )
-    last = periods[-1]
-    hours = max((v for name, v in last.volumes.items() if name.endswith("TIME")), default=Decimal("0.5"))
-    end = last.start + timedelta(seconds=round(float(hours) * 3600))
-    tariff = _example_tariff(number, example)
-    return Cdr(f"example-{number}", periods[0].start, end, periods, (tariff,), time_zone=example["time_zone"])
-
-
 def _printed(amount: Decimal, like: str) -> Decimal:
     return amount.quantize(Decimal(like), ROUND_HALF_UP)
 
 
-@pytest.mark.parametrize("engine", ["sql", "oracle"])
-def test_worked_examples_of_the_specification_cost_what_it_prints(run: Run, engine: str):
-    examples = _worked_examples()
+@pytest.mark.parametrize("version", worked_examples.VERSIONS)
+def test_worked_examples_of_the_specification_cost_what_it_prints(run: Run, version: str):
+    """Each example as an OCPI object of the version: a JSON file that is decoded, then priced by the models."""
+    examples = worked_examples.worked_examples()
     if not examples:
-        pytest.skip(f"no worked examples at {VECTORS}; name their folder with CHARGEHOUSE_VECTORS")
-    wrong = {}
+        pytest.skip(f"no worked examples at {worked_examples.FILE}; name their folder with CHARGEHOUSE_VECTORS")
+    wrong, compared = {}, 0
     for number, example in enumerate(examples):
-        if engine == "sql":
-            row = run.totals[f"example-{number}"]
-            found = {"net": row["repriced_net"], "gross": row["repriced_gross"]}
-        else:
-            priced = run.expected[f"example-{number}"]
-            found = {
-                name: None if amount is None else Decimal(amount.numerator) / Decimal(amount.denominator)
-                for name, amount in (("net", priced.net), ("gross", priced.gross))
-            }
+        if not worked_examples.can_say(version, example):
+            continue
+        row = run.totals[worked_examples.example_id(number, version)]
         for name in ("net", "gross"):
             expected = example[f"expected_{name}"]
-            if expected is not None and _printed(Decimal(found[name]), expected) != Decimal(expected):
-                wrong[example["name"], name] = (found[name], expected)
+            if expected is None:
+                continue
+            compared += 1
+            if row[f"repriced_{name}"] is None or _printed(row[f"repriced_{name}"], expected) != Decimal(expected):
+                wrong[example["name"], name] = (row[f"repriced_{name}"], expected)
     assert wrong == {}
-    assert len(examples) >= 30
+    assert compared >= 50
+
+
+def test_worked_examples_are_delivered_as_the_versions_they_are(run: Run):
+    if not worked_examples.worked_examples():
+        pytest.skip(f"no worked examples at {worked_examples.FILE}; name their folder with CHARGEHOUSE_VECTORS")
+    found = run.query("select ocpi_version, count(*) as n from staging.stg_ocpi__cdrs where peer = 'spec' group by all")
+    assert {row["ocpi_version"]: row["n"] for row in found} == {"2.2.1": 34, "2.3.0": 35}
 
 
 # -- cases with the arithmetic in words -------------------------------------------------------------------------------
@@ -275,10 +232,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All CDRs of this module, priced in one run of dbt: a run costs more than a thousand CDRs."""
     folder = tmp_path_factory.mktemp("tariffs")
     cdrs, module = random_network(SEED, RANDOM_CDRS)
-    cdrs += [_example_cdr(number, example) for number, example in enumerate(_worked_examples())]
     cdrs += _told_cdrs()
-    write_lake(LakeBuilder(folder / "home"), cdrs, module)
-    return Run(cdrs, module, _price_with_dbt(folder / "home", folder))
+    builder = LakeBuilder(folder / "home")
+    write_lake(builder, cdrs, module)
+    if worked_examples.write_landing(builder.home.landing):
+        counts = ingest(builder.home, Settings(), "ocpi").counts
+        assert (counts.quarantined, counts.duplicate) == (0, 0)
+    return Run(cdrs, module, folder)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +269,46 @@ def test_hours_that_do_not_end_bill_no_minute_too_many(run: Run, cdr_id: str, mi
 def test_two_tariffs_in_a_session_are_rounded_once_at_its_end(run: Run):
     # 1.2 + 1.2 = 2.4 kWh go up to 3 kWh; the missing 0.6 kWh cost the last tariff's 1.00: 1.2 * 0.50 + 1.8 * 1.00.
     assert run.totals["two tariffs"]["repriced_net"] == Decimal("2.4")
+
+
+def _models(run: Run, **options: Any) -> CompiledModels:
+    lake = run.folder / "home" / "lake"
+    return CompiledModels(
+        lambda domain, table: f"read_parquet('{lake}/{domain}/{table}/*.parquet', union_by_name = true)", **options
+    )
+
+
+def test_models_rendered_without_dbt_are_what_dbt_compiles(run: Run):
+    """`chargehouse price` and the benchmark run these; there is one tariff engine."""
+    models = _models(run)
+    compiled = {path.stem: path for path in (run.folder / "target" / "compiled").rglob("*.sql")}
+    names = [name for name in models.in_order(["fct_cdr_price_line", "dim_tariff"]) if name in compiled]
+    assert len(names) >= 20
+
+    def plain(sql: str) -> str:
+        sql = re.sub(r'"build"\."[a-z_]+"\."([a-z0-9_]+)"', r"\1", sql)
+        return " ".join(re.sub(r"read_parquet\('[^']*/lake/", "read_parquet('lake/", sql).split())
+
+    assert {name for name in names if plain(models.sql(name)) != plain(compiled[name].read_text())} == set()
+
+
+def test_a_restriction_without_data_is_met_or_not_as_the_setting_says(run: Run):
+    """The policy turned round, on the same CDRs: they agree with the oracle again, and many prices change."""
+    models = _models(run, variables={"unmeasured_restriction": "not_met"})
+    with duckdb.connect() as con:
+        con.execute("set TimeZone = 'UTC'")
+        models.build(con, ["int_price_cdr_total"])
+        rows = con.sql(
+            "select cdr_id, repriced_net, repriced_gross from int_price_cdr_total where peer <> 'spec'"
+        ).fetchall()
+    wrong, changed = {}, 0
+    expected = {cdr.cdr_id: price(cdr, tuple(run.module), is_unmeasured_met=False) for cdr in run.cdrs}
+    for cdr_id, net, gross in rows:
+        if _far(net, expected[cdr_id].net) or _far(gross, expected[cdr_id].gross):
+            wrong[cdr_id] = (net, expected[cdr_id].net, gross, expected[cdr_id].gross)
+        changed += net != run.totals[cdr_id]["repriced_net"]
+    assert wrong == {}
+    assert changed >= 50
 
 
 def test_a_tariff_version_is_one_row_with_its_prices(run: Run):

@@ -13,6 +13,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo, available_timezones
 
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+_ZONES = available_timezones()
 TIMED = {"TIME", "PARKING_TIME", "RESERVATION_TIME"}
 
 
@@ -138,6 +139,7 @@ class _State:
     kwh: Fraction
     elapsed_s: int
     volumes: dict[str, Decimal]
+    is_unmeasured_met: bool = True
 
 
 @dataclass(slots=True)
@@ -157,19 +159,20 @@ class _Charge:
     surplus: Fraction = field(default=Fraction(0))
 
 
-def price(cdr: Cdr, module: tuple[Tariff, ...] = ()) -> Priced:
+def price(cdr: Cdr, module: tuple[Tariff, ...] = (), *, is_unmeasured_met: bool = True) -> Priced:
     """Price one CDR.
 
     Args:
         cdr: The CDR, with its embedded tariffs.
         module: What the Tariffs module delivered for its party.
+        is_unmeasured_met: Whether a bound on current or power is met in a period that tells neither.
     """
     order = sorted(range(len(cdr.periods)), key=lambda i: (cdr.periods[i].start, i))
     chosen = [_choose(cdr, cdr.periods[i].tariff_id, module) for i in order]
     if reason := _refusal(cdr, [cdr.periods[i] for i in order], chosen):
         return Priced(reason)
     tariffs = [tariff for tariff in chosen if tariff is not None]
-    charges = _round_up(_charges(cdr, order, tariffs))
+    charges = _round_up(_charges(cdr, order, tariffs, is_unmeasured_met))
     lines = tuple(_line(charge) for charge in charges)
     net: Fraction | None = Fraction(0)
     gross: Fraction | None = None if not lines and tariffs[0].ocpi_version == "2.1.1" else Fraction(0)
@@ -195,7 +198,7 @@ def _refusal(cdr: Cdr, periods: list[Period], tariffs: list[Tariff | None]) -> s
         "no_tariff": any(not period.tariff_id for period in unfound),
         "tariff_without_prices": not all(_components(tariff) for tariff in found),
         "tariff_in_other_currency": any(tariff.currency != cdr.currency for tariff in found),
-        "unknown_time_zone": cdr.time_zone not in available_timezones(),
+        "unknown_time_zone": cdr.time_zone not in _ZONES,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
@@ -222,7 +225,7 @@ def _choose(cdr: Cdr, tariff_id: str | None, module: tuple[Tariff, ...]) -> Tari
     return None
 
 
-def _charges(cdr: Cdr, order: list[int], tariffs: list[Tariff]) -> list[_Charge]:
+def _charges(cdr: Cdr, order: list[int], tariffs: list[Tariff], is_unmeasured_met: bool) -> list[_Charge]:
     zone = ZoneInfo(cdr.time_zone)
     has_session = any(_is_session(period) for period in cdr.periods)
     charges: list[_Charge] = []
@@ -232,13 +235,14 @@ def _charges(cdr: Cdr, order: list[int], tariffs: list[Tariff]) -> list[_Charge]
         period, tariff = cdr.periods[i], tariffs[rank]
         end = cdr.periods[order[rank + 1]].start if rank + 1 < len(order) else cdr.end
         energy = Fraction(period.volumes.get("ENERGY", 0))
-        start = _State(period.start, energy_before, int((period.start - first).total_seconds()), period.volumes)
+        elapsed_s = int((period.start - first).total_seconds())
+        start = _State(period.start, energy_before, elapsed_s, period.volumes, is_unmeasured_met)
         last = None
         if end > period.start:
             at = end - timedelta(seconds=1)
             # The smallest energy the lake keeps, a thousandth of a Wh, before the end.
             kwh = energy_before + max(energy - Fraction(1, 10**6), Fraction(0)) if energy > 0 else energy_before
-            last = _State(at, kwh, int((at - first).total_seconds()), period.volumes)
+            last = _State(at, kwh, int((at - first).total_seconds()), period.volumes, is_unmeasured_met)
         for kind in _kinds(period):
             found = _look_up(tariff, kind, start, zone, is_expired=not has_session)
             if found is None:
@@ -308,8 +312,9 @@ def _look_up(
 def _holds(r: Restrictions, state: _State, zone: ZoneInfo) -> bool:
     local = state.at.astimezone(zone)
     volumes = state.volumes
-    # A bound on current or power that the period gives no figure for counts as met. A lower bound is held against the
-    # highest figure, an upper one against the lowest.
+    # A bound on current or power that the period gives no figure for is met, or not, by choice. A lower bound is held
+    # against the highest figure, an upper one against the lowest.
+    unmeasured = state.is_unmeasured_met
     most_a = volumes.get("MAX_CURRENT", volumes.get("MIN_CURRENT"))
     least_a = volumes.get("MIN_CURRENT", volumes.get("MAX_CURRENT"))
     most_kw = volumes.get("MAX_POWER", volumes.get("MIN_POWER"))
@@ -323,10 +328,10 @@ def _holds(r: Restrictions, state: _State, zone: ZoneInfo) -> bool:
         and (r.max_kwh is None or state.kwh < Fraction(r.max_kwh))
         and (r.min_duration is None or state.elapsed_s >= r.min_duration)
         and (r.max_duration is None or state.elapsed_s < r.max_duration)
-        and (r.min_current is None or most_a is None or most_a >= r.min_current)
-        and (r.max_current is None or least_a is None or least_a < r.max_current)
-        and (r.min_power is None or most_kw is None or most_kw >= r.min_power)
-        and (r.max_power is None or least_kw is None or least_kw < r.max_power)
+        and (r.min_current is None or (unmeasured if most_a is None else most_a >= r.min_current))
+        and (r.max_current is None or (unmeasured if least_a is None else least_a < r.max_current))
+        and (r.min_power is None or (unmeasured if most_kw is None else most_kw >= r.min_power))
+        and (r.max_power is None or (unmeasured if least_kw is None else least_kw < r.max_power))
     )
 
 

@@ -4,8 +4,11 @@ import dagster as dg
 import pytest
 
 from pipelines.definitions import JOB, build_definitions
+from pipelines.defs.pulling import PULL_JOB, PULLED
 from pipelines.home import Home
 from pipelines.lake import ALL_TABLES
+
+PEER = '[[peer]]\nname = "quay"\nversions_url = "https://quay.example/versions"\ntoken_variable = "QUAY"\n'
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +44,25 @@ def test_every_lake_table_has_blocking_expectations(definitions):
 def test_one_job_runs_every_night_and_when_something_lands(definitions):
     home, defs = definitions
     repository = defs.get_repository_def()
-    assert [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")] == [JOB]
-    assert [schedule.job_name for schedule in repository.schedule_defs] == [JOB]
-    (sensor,) = repository.sensor_defs
+    assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {JOB, PULL_JOB}
+    assert {schedule.job_name for schedule in repository.schedule_defs} == {JOB, PULL_JOB}
+    assert PULLED not in repository.get_job(JOB).asset_layer.executable_asset_keys
+    (sensor,) = [item for item in repository.sensor_defs if item.name == "landing_folder"]
     context = dg.build_sensor_context()
     assert isinstance(sensor(context), dg.SkipReason)
     (home.landing / "ocpp" / "new.jsonl").write_text("{}\n")
     assert isinstance(sensor(context), dg.RunRequest)
+
+
+def test_pulling_is_a_job_of_its_own_that_waits_for_peers(definitions):
+    home, defs = definitions
+    graph = defs.resolve_asset_graph()
+    assert graph.get(dg.AssetKey(["landing", "files"])).parent_keys == {PULLED}
+    (schedule,) = [item for item in defs.get_repository_def().schedule_defs if item.job_name == PULL_JOB]
+    minute, hours = schedule.cron_schedule.split()[:2]
+    assert 0 <= int(minute) < 60
+    assert hours == "*/4"
+    assert isinstance(schedule(dg.build_schedule_context()), dg.SkipReason)
+    for text, answer in (("", dg.SkipReason), (PEER, dg.RunRequest), ("[[pier]]", dg.RunRequest)):
+        (home.root / "peers.toml").write_text(text)
+        assert isinstance(schedule(dg.build_schedule_context()), answer)

@@ -29,7 +29,7 @@ def published(home: Home) -> Home:
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("run", "demo", "serve", "orchestrate", "sql", "simulate"):
+    for command in ("run", "demo", "serve", "orchestrate", "sql", "pull", "simulate"):
         assert f"  {command}" in result.output
 
 

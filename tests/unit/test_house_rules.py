@@ -23,7 +23,7 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("room", ["ocpp", "ocpi", "registry", "simulator"])
+@pytest.mark.parametrize("room", ["ocpp", "ocpi", "registry", "simulator", "reports", "alerts"])
 def test_decoders_know_no_orchestrator_and_no_page(room: str):
     for path in sorted((ROOT / "pipelines" / room).rglob("*.py")):
         wrong = {

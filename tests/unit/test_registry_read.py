@@ -86,6 +86,12 @@ RIGHT = {
         "price_per_kwh": "0.21",
         "currency": "EUR",
     },
+    "hourly_prices": {
+        "price_series_id": "DE-LU",
+        "started_at": "2024-01-01T00:00Z",
+        "price_per_kwh": "-0.012345",
+        "currency": "EUR",
+    },
     "exclusions": {
         "exclusion_id": "X1",
         "scope": "port",

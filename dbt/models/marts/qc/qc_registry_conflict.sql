@@ -9,6 +9,7 @@
     'contract': ['contract_id'],
     'cost': ['cost_id'],
     'energy_price': ['site_id', 'valid_from', 'days', 'from_time'],
+    'hourly_price': ['price_series_id', 'started_at', 'started_at_local'],
     'exclusion': ['exclusion_id'],
     'sla_policy': ['policy_id'],
     'business_case': ['site_id', 'month'],

@@ -20,6 +20,7 @@ select
     operator_fee_per_session,
     operator_fee_per_port_month,
     minimum_guarantee_per_month,
+    energy_compensation_per_kwh,
     currency,
     path,
     line_number

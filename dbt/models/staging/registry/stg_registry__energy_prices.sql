@@ -12,7 +12,9 @@ select
     to_time,
     price_per_kwh,
     demand_charge_per_kw_month,
+    demand_ratchet_ratio,
     fixed_fee_per_month,
+    price_series_id,
     currency,
     path,
     line_number
