@@ -20,7 +20,8 @@ import duckdb
 
 from pipelines.home import Home
 from pipelines.lake import ALL_TABLES, LakeTable
-from pipelines.settings import project_root
+from pipelines.settings import Settings, project_root
+from pipelines.warehouse.dbt_project import dbt_environment
 
 PORTS = 20_000
 PORTS_PER_STATION = 2
@@ -43,6 +44,11 @@ _EVENTS = """
         end as status
     from range({events}) as events (i)
 """
+# The columns of stg_ocpp__status_events: the window query carries what the models carry.
+_STAGED = (
+    "frame_id, log_source, station_id, received_at, protocol, event_at, evse_id, connector_id, status, error_code, "
+    "vendor_error_code, info, reported_by"
+)
 _PORT = "'P' || lpad(port::varchar, 6, '0')"
 _STATION = "'S' || lpad((port // {per_station})::varchar, 6, '0')"
 
@@ -130,24 +136,10 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
         home.prepare()
         spill = folder / "spill"
         with duckdb.connect() as con:
-            con.execute("set preserve_insertion_order = false")
+            con.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
             lake = _generate(con, home, events)
-        with duckdb.connect(str(folder / "bare.duckdb")) as con:
-            con.execute(f"set memory_limit = '{memory_limit}'; set temp_directory = '{spill}'; set threads = 2")
-            con.execute("set preserve_insertion_order = false")
-            usage, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-            con.execute(
-                f"""
-                create table bare as
-                select station_id, connector_id, status, error_code, event_at,
-                    lead(event_at) over (partition by station_id, connector_id order by event_at) as ended_at
-                from read_parquet('{lake}')
-                """
-            )
-            bare_s = time.perf_counter() - began
-            after = resource.getrusage(resource.RUSAGE_SELF)
-            bare_cpu_s = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
-        (folder / "bare.duckdb").unlink()
+        narrow = _bare(folder, lake, "station_id, connector_id, status, event_at", memory_limit, spill)
+        bare = _bare(folder, lake, _STAGED, memory_limit, spill)
         project = _project(folder, dbt or project_root() / "dbt", memory_limit, spill)
         command = [str(Path(sys.executable).parent / "dbt"), "run", "--project-dir", str(project), "--profiles-dir"]
         command += [
@@ -158,7 +150,7 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
             str(folder / "logs"),
             "--quiet",
         ]
-        environment = {**os.environ, "CHARGEHOUSE_HOME": str(home.root), "CHARGEHOUSE_THREADS": "1"}
+        environment = os.environ | dbt_environment(home, Settings(home=home.root, threads=1))
         wanted = "+fct_port_state +fct_outage +fct_sla"
         _dbt([*command, "--select", "stg_ocpp__boots"], environment)  # parses, so that parsing is not measured
         _dbt([*command[:1], "seed", *command[2:]], environment)
@@ -178,11 +170,30 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
     return [
         f"uptime        {events:,} status events of {PORTS:,} ports -> {counts[0]:,} port states, {counts[1]:,} outages, "
         f"{counts[2]:,} figures",
-        f"  bare lead over the ports {bare_s:6.1f} s wall  {bare_cpu_s:6.1f} s cpu",
+        f"  bare lead over the port  {bare[0]:6.1f} s wall  {bare[1]:6.1f} s cpu   (four columns only: {narrow[0]:.1f} and {narrow[1]:.1f})",
         f"  the models               {ours_s:6.1f} s wall  {ours_cpu_s:6.1f} s cpu",
-        f"  ratio                    {ours_s / bare_s:6.1f} wall    {ours_cpu_s / bare_cpu_s:6.1f} cpu   (at most {LIMIT:g})",
-        "  slowest                  " + ", ".join(f"{model} {seconds:.1f} s" for seconds, model in models[:14]),
+        f"  ratio                    {ours_s / bare[0]:6.1f} wall    {ours_cpu_s / bare[1]:6.1f} cpu   (at most {LIMIT:g})",
+        "  slowest                  " + ", ".join(f"{model} {seconds:.1f} s" for seconds, model in models[:12]),
     ]
+
+
+def _bare(folder: Path, lake: Path, columns: str, memory_limit: str, spill: Path) -> tuple[float, float]:
+    """Run the window query by itself and keep its result, as the models do; wall-clock and processor seconds."""
+    database = folder / "bare.duckdb"
+    with duckdb.connect(str(database)) as con:
+        con.execute(f"set memory_limit = '{memory_limit}'; set temp_directory = '{spill}'; set threads = 2")
+        con.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
+        usage, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        con.execute(
+            f"create table bare as select {columns}, "
+            "lead(event_at) over (partition by station_id, connector_id order by event_at) as ended_at "
+            f"from read_parquet('{lake}')"
+        )
+        con.execute("checkpoint")
+        wall_s = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    database.unlink()
+    return wall_s, after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
 
 
 def _dbt(command: list[str], environment: dict[str, str]) -> None:

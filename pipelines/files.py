@@ -36,7 +36,7 @@ class LandedFileError(Exception):
 
     Attributes:
         reason: Short code: ``truncated_archive``, ``corrupt_archive``, ``unsupported_archive``, ``not_an_archive``,
-            ``unsupported_encoding``, ``too_large``, ``not_a_file`` or ``unreadable``.
+            ``bad_encoding``, ``too_large``, ``not_a_file`` or ``unreadable``.
         detail: What is wrong, in words, with the place where it is known.
     """
 
@@ -362,7 +362,7 @@ def open_landed(path: Path, *, max_bytes: int | None = None) -> LandedStream:
                 "unsupported_archive", f"{name}: is a {other} archive; deliver it plain, as .gz or .zst"
             )
         elif head[:2] in _UTF16:
-            problem = LandedFileError("unsupported_encoding", f"{name}: is UTF-16 text; deliver UTF-8")
+            problem = LandedFileError("bad_encoding", f"{name}: is UTF-16 text; deliver UTF-8")
         elif called and not head:
             problem = LandedFileError("truncated_archive", f"{name}: is empty, no {called} archive")
         elif called and b"\0" in source.peek(1024)[:1024]:

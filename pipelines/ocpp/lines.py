@@ -23,6 +23,9 @@ MAX_LINE_BYTES = 8 << 20
 # The most lines in a chunk, give or take a block: rows take memory too, and a file of blank lines would make 100 million
 # of one chunk.
 MAX_CHUNK_LINES = 1 << 18
+# DuckDB works on 2,048 rows at once, and what it makes of their text takes up to 30 times its size (a text of nothing but
+# tiny samples). So many lines are some 1 MiB of a log; where they are more than this, a chunk is no larger than this.
+_VECTOR_LINES, _VECTOR_BYTES = 2048, 16 << 20
 # Line ends are looked for in blocks that stay in the processor's cache.
 _BLOCK = 256 << 10
 _LINE_END = ord("\n")
@@ -95,14 +98,26 @@ def _valid(data: np.ndarray) -> tuple[np.ndarray, bool]:
     return data, False
 
 
+def _fitting(offsets: np.ndarray) -> int:
+    """Return the bytes of the lines that go into one chunk: all of them if none are unusually long."""
+    size = int(offsets[-1])
+    if size <= _VECTOR_BYTES:
+        return size
+    spans = offsets[_VECTOR_LINES:] - offsets[:-_VECTOR_LINES] if len(offsets) > _VECTOR_LINES else offsets[-1:]
+    if spans.max() <= _VECTOR_BYTES:
+        return size
+    return int(offsets[max(1, np.searchsorted(offsets, _VECTOR_BYTES, side="right") - 1)])
+
+
 def _table(data: np.ndarray, first_line: int, separator: bytes) -> tuple[pa.Table, int]:
     """Make a table of the lines of ``data``, of the first ones if they are very many; returns it and their bytes."""
     offsets, looked_at = _line_ends(data)
-    if looked_at < len(data):
-        cut = _cut(data[: offsets[-1]], separator)
-        offsets = offsets[: np.searchsorted(offsets, cut) + 1]
-    elif offsets[-1] != len(data):
+    if looked_at == len(data) != offsets[-1]:
         offsets = np.append(offsets, len(data))  # the last line of a file may have no end
+    size = _fitting(offsets)
+    if size < len(data):
+        size = _cut(data[:size], separator)
+        offsets = offsets[: np.searchsorted(offsets, size) + 1]
     count = len(offsets) - 1
     text = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))
     numbers = pa.array(np.arange(first_line, first_line + count, dtype=np.int64))

@@ -30,7 +30,6 @@ class Rule:
         is_blocking: Whether a failure keeps the version from being published.
         shows: Columns that name a failing row.
         why: What goes wrong if it does not hold.
-        is_required: Whether it fails, rather than being left out, while the table lacks its column.
     """
 
     table: str
@@ -41,7 +40,6 @@ class Rule:
     is_blocking: bool
     shows: tuple[str, ...]
     why: str
-    is_required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,6 @@ def _mart(table: str, entry: Mapping[str, Any]) -> Mart:
                 is_blocking,
                 tuple(item.get("shows", key)),
                 item["why"],
-                item.get("is_required", True),
             )
         )
     return Mart(table, entry.get("is_required", True), tuple(rules))
@@ -189,8 +186,7 @@ def _table_result(mart: Mart, *, passed: bool) -> CheckResult:
 
 def _check_rules(con: duckdb.DuckDBPyConnection, mart: Mart) -> Iterable[CheckResult]:
     """Judge all rules of a table in one scan; where that fails (a column is missing), one by one."""
-    columns = {name for (name, *_) in con.execute(f"describe marts.{mart.table}").fetchall()}
-    rules = [rule for rule in mart.rules if rule.is_required or rule.column in columns]
+    rules = mart.rules
     try:
         counts = _count(con, mart.table, rules)
     except duckdb.Error:

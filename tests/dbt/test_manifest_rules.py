@@ -27,6 +27,7 @@ UNITS = re.compile(
 # Numbers without a unit: identities, coordinates in degrees, and what has a column `unit` beside it.
 NO_UNIT = {
     "evse_id", "connector_id", "latitude", "longitude", "quantity", "billed_quantity", "unit_price", "rate", "difference",
+    "uptime_ratio_without_exclusions", "uptime_ratio_elapsed_base",
     "money_at_stake",
 }  # fmt: skip
 # Booleans that are called as in the policy file and in the catalogue of CDR defects.

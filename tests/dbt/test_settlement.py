@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
-from pipelines.home import Home
+from pipelines.home import Home, remove_lake
+from pipelines.lake import OCPI_TABLES, SETTLEMENT_TABLES
 from pipelines.warehouse import closed_months
 from tests.dbt.test_sessions import DBT
 from tests.lake_builder import LakeBuilder
@@ -551,3 +552,24 @@ def test_gaps_and_overlaps_of_contracts_are_found_and_the_rest_is_settled(story:
     assert ("contract_currency", "S11") in findings
     assert ("cost_in_other_currency", "S00") in findings
     assert {site for kind, site in findings if kind == "contract_overlap"} == {"S09"}
+
+
+def test_a_full_refresh_keeps_what_was_closed(home: Home):
+    kept = home.table_folder(SETTLEMENT_TABLES[0]) / "run-1.parquet"
+    kept.write_bytes((home.table_folder(SETTLEMENT_TABLES[0]) / "_empty.parquet").read_bytes())
+    decoded = home.table_folder(OCPI_TABLES[0]) / "source.parquet"
+    decoded.write_bytes(b"")
+    remove_lake(home)
+    home.prepare()
+    assert kept.exists()
+    assert not decoded.exists()
+
+
+def test_a_home_of_an_older_release_gets_the_columns_it_lacks(home: Home):
+    """Models read a table by name of column: the empty file of a table must have every one, or the run stops."""
+    empty = home.table_folder(SETTLEMENT_TABLES[0]) / "_empty.parquet"
+    columns = ", ".join(f"null::varchar as {name}" for name in SETTLEMENT_TABLES[0].column_names[1:])
+    duckdb.sql(f"copy (select {columns} where false) to '{empty}' (format parquet)")
+    home.prepare()
+    told = duckdb.sql(f"describe select * from read_parquet('{empty}')").fetchall()
+    assert tuple(row[0] for row in told) == SETTLEMENT_TABLES[0].column_names

@@ -73,3 +73,18 @@ def test_damage_is_raised_after_the_lines_before_it():
     assert next(chunks).lines.to_pydict()["line"] == ["one\n", "two\n"]
     with pytest.raises(LandedFileError):
         next(chunks)
+
+
+def test_chunks_of_long_lines_are_small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lines, "_VECTOR_BYTES", 1000)
+    monkeypatch.setattr(lines, "_VECTOR_LINES", 10)
+    texts = [b"x" * 300 + b"\n"] * 20 + [b"short\n"] * 500 + [b"y" * 2000 + b"\n"] * 3
+    chunks = [chunk.lines.to_pydict() for chunk in line_chunks(io.BytesIO(b"".join(texts)))]
+    assert max(sum(map(len, chunk["line"])) for chunk in chunks if len(chunk["line"]) > 1) <= 1000
+    assert [line.encode() for chunk in chunks for line in chunk["line"]] == texts
+    assert [number for chunk in chunks for number in chunk["line_number"]] == list(range(1, 524))
+
+
+def test_ordinary_lines_make_one_chunk():
+    (chunk,) = line_chunks(io.BytesIO(b"x" * 500 + b"\n" + b"short\n" * 50_000))
+    assert chunk.lines.num_rows == 50_001

@@ -145,7 +145,10 @@ based as (
         summed.period_kind,
         summed.period_start,
         summed.period_end,
-        summed.period_kind = {{ own_period_kind('policies') }} as is_own_window,
+        summed.period_kind = {{ own_period_kind('policies') }}
+        -- a rolling window that is taken once a quarter ends with one
+        and (coalesce(policies.window_step, '') <> 'quarter' or extract(month from summed.period_end) in (1, 4, 7, 10))
+            as is_own_window,
         summed.port_count,
         summed.max_power_kw,
         summed.full_s,

@@ -9,12 +9,6 @@ visits as (
     select * from {{ ref('fct_visit') }}
 ),
 
-reasons as (
-    select distinct failure_reason
-    from attempts
-    where failure_reason is not null
-),
-
 -- one row for each attempt and measure that it has a say in
 judged as (
     select
@@ -99,19 +93,19 @@ judged as (
     from attempts
     where session_id is not null and ended_at is not null
     union all
+    -- each attempt once, with its reason; counted below
     select
-        attempts.port_id,
-        attempts.site_id,
-        attempts.owner_id,
-        attempts.local_month,
-        attempts.start_mode,
+        port_id,
+        site_id,
+        owner_id,
+        local_month,
+        start_mode,
         'failed_attempts' as kpi,
-        reasons.failure_reason,
-        coalesce(attempts.failure_reason = reasons.failure_reason, false) as is_counted,
+        failure_reason,
+        not is_success as is_counted,
         null as start_time_s
     from attempts
-    cross join reasons
-    where attempts.is_start_observed and attempts.is_success is not null
+    where is_start_observed and is_success is not null
     union all
     select
         first_port_id as port_id,
@@ -174,26 +168,66 @@ subjects as (
     where {{ subject }} is not null
     {{ 'union all' if not loop.last }}
     {% endfor %}
+),
+
+counted as (
+    select
+        grain,
+        subject_id,
+        min(site_id) as site_id,
+        min(owner_id) as owner_id,
+        local_month,
+        kpi,
+        start_mode,
+        sum(case when is_counted then 1 else 0 end) as numerator_count,
+        count(*) as denominator_count,
+    {% for percent in [10, 25, 50, 75] %}
+    percentile_cont({{ percent / 100 }}) within group (order by start_time_s)
+        as start_time_p{{ percent }}_s{{ ',' if not loop.last }}
+    {% endfor %}
+    from subjects
+    group by grain, subject_id, local_month, kpi, start_mode
+),
+
+failed as (
+    select
+        grain,
+        subject_id,
+        local_month,
+        start_mode,
+        failure_reason,
+        count(*) as numerator_count
+    from subjects
+    where kpi = 'failed_attempts' and is_counted
+    group by grain, subject_id, local_month, start_mode, failure_reason
 )
 
 select
-    grain,
-    subject_id,
-    min(site_id) as site_id,
-    min(owner_id) as owner_id,
-    local_month,
-    kpi,
-    start_mode,
-    coalesce(failure_reason, '') as failure_reason,
-    cast(sum(case when is_counted then 1 else 0 end) as bigint) as numerator_count,
-    cast(count(*) as bigint) as denominator_count,
+    counted.grain,
+    counted.subject_id,
+    counted.site_id,
+    counted.owner_id,
+    counted.local_month,
+    counted.kpi,
+    counted.start_mode,
+    coalesce(failed.failure_reason, '') as failure_reason,
+    cast(coalesce(failed.numerator_count, counted.numerator_count) as bigint) as numerator_count,
+    cast(counted.denominator_count as bigint) as denominator_count,
     cast(
-        case when kpi <> 'charge_start_time' then sum(case when is_counted then 1.0 else 0.0 end) / count(*) end
+        case
+            when counted.kpi <> 'charge_start_time'
+                then coalesce(failed.numerator_count, counted.numerator_count) * 1.0 / counted.denominator_count
+        end
         as decimal(18, 6)
     ) as kpi_ratio,
 {% for percent in [10, 25, 50, 75] %}
-cast(percentile_cont({{ percent / 100 }}) within group (order by start_time_s) as decimal(18, 3))
-    as start_time_p{{ percent }}_s{{ ',' if not loop.last }}
+cast(counted.start_time_p{{ percent }}_s as decimal(18, 3)) as start_time_p{{ percent }}_s{{ ',' if not loop.last }}
 {% endfor %}
-from subjects
-group by grain, subject_id, local_month, kpi, start_mode, coalesce(failure_reason, '')
+from counted
+left join failed
+    on
+        counted.kpi = 'failed_attempts'
+        and counted.grain = failed.grain
+        and counted.subject_id = failed.subject_id
+        and counted.local_month = failed.local_month
+        and counted.start_mode = failed.start_mode
