@@ -36,7 +36,7 @@ test-fast: $(INSTALLED)  ## The unit tests
 lint: $(INSTALLED)  ## Style and common mistakes, in Python and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt/models
+	$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 dbt/models
 
 format: $(INSTALLED)  ## Put Python in its form
 	$(BIN)/ruff check --fix .

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "reprice": "benchmarks.reprice:reprice",
     "ocpp-damage": "benchmarks.ocpp_damage:ocpp_damage",
     "simulate": "benchmarks.simulate:simulator",
+    "uptime": "benchmarks.uptime:uptime",
 }
 _TYPES: dict[object, Callable[[str], object]] = {int: int, float: float, str: str, Path: Path, Path | None: Path}
 

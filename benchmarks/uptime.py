@@ -170,7 +170,8 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
     return [
         f"uptime        {events:,} status events of {PORTS:,} ports -> {counts[0]:,} port states, {counts[1]:,} outages, "
         f"{counts[2]:,} figures",
-        f"  bare lead over the port  {bare[0]:6.1f} s wall  {bare[1]:6.1f} s cpu   (four columns only: {narrow[0]:.1f} and {narrow[1]:.1f})",
+        f"  bare lead over the port  {bare[0]:6.1f} s wall  {bare[1]:6.1f} s cpu",
+        f"    of four columns only   {narrow[0]:6.1f} s wall  {narrow[1]:6.1f} s cpu",
         f"  the models               {ours_s:6.1f} s wall  {ours_cpu_s:6.1f} s cpu",
         f"  ratio                    {ours_s / bare[0]:6.1f} wall    {ours_cpu_s / bare[1]:6.1f} cpu   (at most {LIMIT:g})",
         "  slowest                  " + ", ".join(f"{model} {seconds:.1f} s" for seconds, model in models[:12]),

@@ -825,7 +825,14 @@ currency | VARCHAR | ISO 4217 currency.
     ),
 )
 
-ALL_TABLES: tuple[LakeTable, ...] = (*OCPP_TABLES, SCHEMA_FINDING, *OCPI_TABLES, *REGISTRY_TABLES, QUARANTINE, LANDED_FILE)
+ALL_TABLES: tuple[LakeTable, ...] = (
+    *OCPP_TABLES,
+    SCHEMA_FINDING,
+    *OCPI_TABLES,
+    *REGISTRY_TABLES,
+    QUARANTINE,
+    LANDED_FILE,
+)
 
 
 # Level 1 takes a third of the time of level 3 on logs and is no larger. A dictionary of more values than this does not

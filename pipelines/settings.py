@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         description="The day that counts as today when statements are closed. Empty: the day up to which the data speak, "
         "so that the same deliveries give the same statements on any day.",
     )
-    allow_v2g: bool = Field(False, description="Whether vehicles feed back: then energy below zero in a CDR is no defect.")
+    allow_v2g: bool = Field(
+        False, description="Whether vehicles feed back: then energy below zero in a CDR is no defect."
+    )
     keep_versions: int = Field(3, ge=1, description="Published warehouse versions that stay for open readers.")
     evchart_network_providers: Annotated[dict[str, str], NoDecode] = Field(
         {},

@@ -73,14 +73,3 @@ qualify row_number() over (
         and events.{{ event_at }} >= gaps.started_at
         and events.{{ event_at }} < gaps.ended_at
 {%- endmacro %}
-
-{# The layers of evidence of a port as columns, in a fixed order: `given` names the expression of each layer that a change is
-   about, the others are null, which means no news. #}
-{% macro port_layers(given) -%}
-    {%- for name, type in [
-        ('told', 'varchar'), ('charging_state', 'varchar'), ('station_told', 'varchar'),
-        ('is_offline', 'integer'), ('is_hole', 'integer'),
-    ] %}
-        {{ given.get(name, 'cast(null as ' ~ type ~ ')') }} as {{ name }}{{ ',' if not loop.last }}
-    {%- endfor %}
-{%- endmacro %}

@@ -77,7 +77,7 @@ _META_COMMENTS = {
     "peer_pull": "One row is the last pull of one OCPI module from one peer before this version was made.",
 }
 _RESTATEMENT_COMMENT = (
-    "One row is one change to what a closed month of settlement said, as the run that met it booked it in an open month."
+    "One row is one change to what a closed month of settlement said, as the run that met it booked it."
 )
 _RUN_COLUMNS = {
     "run_id": ("VARCHAR", "Run id; sorts by time."),

@@ -76,8 +76,7 @@ neighbours as (
         frame_id,
         lead(changed_at) over told_order as next_told_at,
         lag(changed_at) over told_order as told_before_at,
-        lag(state) over told_order as state_before,
-        lag(error_codes) over told_order as error_codes_before
+        lag(state || '|' || error_codes) over told_order as status_before
     from told
     window told_order as (
         partition by port_id, station_id, evse_id, connector_id
@@ -100,8 +99,7 @@ where
     (next_told_at is null or next_told_at > changed_at)
     and (
         told_before_at is null
-        or state <> state_before
-        or error_codes <> error_codes_before
+        or state || '|' || error_codes <> status_before
         -- the status before it in the same second hides the one it follows: it is kept, even if it repeats that one
         or told_before_at = changed_at
     )

@@ -1,4 +1,6 @@
 {# One row is one change of the best state among the connectors of a port. #}
+{# A view: most ports have one connector, whose statuses need no other row of this model to be read once more. #}
+{{ config(materialized='view') }}
 with connector_status as (
     select *
     from {{ ref('int_connector_status') }}
@@ -21,11 +23,16 @@ connectors as (
     group by port_id, station_id, evse_id, connector_id
 ),
 
+single_ports as (
+    select port_id
+    from connectors
+    where connector_count = 1
+),
+
 placed as (
     select
         connector_status.port_id,
         connectors.place,
-        connectors.connector_count,
         connector_status.started_at as changed_at,
         connector_status.state,
         connector_status.error_codes,
@@ -33,7 +40,8 @@ placed as (
     from connector_status
     inner join connectors
         on
-            connector_status.port_id = connectors.port_id
+            connectors.connector_count > 1
+            and connector_status.port_id = connectors.port_id
             and connector_status.station_id = connectors.station_id
             and coalesce(connector_status.evse_id, -1) = coalesce(connectors.evse_id, -1)
             and coalesce(connector_status.connector_id, -1) = coalesce(connectors.connector_id, -1)
@@ -46,7 +54,6 @@ changes as (
         port_id,
         changed_at
     from placed
-    where connector_count > 1
 ),
 
 grid as (
@@ -59,7 +66,7 @@ grid as (
         placed.state,
         placed.error_codes
     from changes
-    inner join connectors on changes.port_id = connectors.port_id
+    inner join connectors on changes.port_id = connectors.port_id and connectors.connector_count > 1
     left join placed
         on
             changes.port_id = placed.port_id
@@ -78,12 +85,12 @@ carried as (
 )
 
 select
-    port_id,
-    changed_at,
-    state,
-    error_codes
-from placed
-where connector_count = 1
+    connector_status.port_id,
+    connector_status.started_at as changed_at,
+    connector_status.state,
+    connector_status.error_codes
+from connector_status
+inner join single_ports on connector_status.port_id = single_ports.port_id
 union all
 select
     port_id,

@@ -6,9 +6,8 @@
        + compensation, the share never below zero
      neither: revenue - operator's fees
    and at least the minimum guarantee. Fees and guarantee stand in the statement in the contract's currency. #}
-{% set no_cdr -%}
-    cast(null as varchar) as cdr_key, cast(null as varchar) as cdr_id, cast(null as decimal(18, 6)) as billed_gross
-{%- endset %}
+{% set no_cdr = 'cast(null as varchar) as cdr_key, cast(null as varchar) as cdr_id, cast(null as decimal(18, 6)) as '
+    ~ 'billed_gross' %}
 {% set wholes = [
     ('rounding', 'total_revenue_net - revenue_net', 'billed_net', 'currency', 'true',
         "'Cents lost or won where CDRs have fractions of a cent'"),

@@ -42,72 +42,91 @@ ports as (
     from {{ ref('dim_port') }}
 ),
 
--- only ports that ever said something have a state
-seen_ports as (
-    select distinct port_id
-    from port_status
-),
-
 stations_of_ports as (
     select distinct
-        port_connectors.port_id,
-        port_connectors.station_id
+        port_id,
+        station_id
     from port_connectors
-    inner join seen_ports on port_connectors.port_id = seen_ports.port_id
 ),
 
-silence_changes as (
+-- What is true of the whole station: nothing was heard of it, or it called itself faulted or unavailable. There is little of
+-- it, so it is made into one layer before it meets the statuses: `-` before what covers every state, `!` before what
+-- covers working ones only.
+station_changes as (
     select
         station_id,
-        kind,
-        {{ whole_second('started_at') }} as changed_at,
-        1 as is_on
-    from silence
+        changed_at,
+        coalesce(state || '|' || error_codes, 'none') as station_told,
+        0 as offline,
+        0 as hole
+    from station_override
+    {%- for edge, sign in [('started_at', 1), ('ended_at', -1)] %}
     union all
     select
         station_id,
-        kind,
-        {{ whole_second('ended_at') }} as changed_at,
-        0 as is_on
+        {{ whole_second(edge) }} as changed_at,
+        cast(null as varchar) as station_told,
+        case when kind = 'offline' then {{ sign }} else 0 end as offline,
+        case when kind = 'hole' then {{ sign }} else 0 end as hole
     from silence
-    where ended_at is not null
+    where {{ edge }} is not null
+    {%- endfor %}
 ),
 
--- One column a layer; 'none' stands for "no longer", null for "no news". State and codes travel as one text. A layer has at
--- most one change of a port in a second: of two silences, or of two stations, the one that begins counts.
+station_instants as (
+    select
+        stations_of_ports.port_id,
+        station_changes.changed_at,
+        max(station_changes.station_told) as station_told,
+        sum(station_changes.offline) as offline,
+        sum(station_changes.hole) as hole
+    from station_changes
+    inner join stations_of_ports on station_changes.station_id = stations_of_ports.station_id
+    group by stations_of_ports.port_id, station_changes.changed_at
+),
+
+station_running as (
+    select
+        port_id,
+        changed_at,
+        {{ last_known('station_told', 'partition by port_id order by changed_at') }} as station_told,
+        sum(offline) over (partition by port_id order by changed_at) as offline,
+        sum(hole) over (partition by port_id order by changed_at) as hole
+    from station_instants
+),
+
+-- One column a layer; 'none' stands for "no longer", null for "no news". State and codes travel as one text, with + before a
+-- state in which the port works. A layer has at most one change of a port in a second.
 changes as (
     select
-        port_id,
-        changed_at,
-        {{ port_layers({'told': "state || '|' || error_codes"}) }}
+        port_status.port_id,
+        port_status.changed_at,
+        case when port_states.is_working then '+' else '-' end || port_status.state || '|' || port_status.error_codes as told,
+        cast(null as varchar) as charging_state,
+        cast(null as varchar) as station_told
     from port_status
+    inner join port_states on port_status.state = port_states.port_state
     union all
     select
         port_id,
         changed_at,
-        {{ port_layers({'charging_state': "coalesce(state, 'none')"}) }}
+        cast(null as varchar) as told,
+        coalesce(state, 'none') as charging_state,
+        cast(null as varchar) as station_told
     from charging_state
     union all
     select
-        stations_of_ports.port_id,
-        station_override.changed_at,
-        {{ port_layers({
-            'station_told': "max(coalesce(station_override.state || '|' || station_override.error_codes, 'none'))",
-        }) }}
-    from station_override
-    inner join stations_of_ports on station_override.station_id = stations_of_ports.station_id
-    group by stations_of_ports.port_id, station_override.changed_at
-    union all
-    select
-        stations_of_ports.port_id,
-        silence_changes.changed_at,
-        {{ port_layers({
-            'is_offline': "max(case when silence_changes.kind = 'offline' then silence_changes.is_on end)",
-            'is_hole': "max(case when silence_changes.kind = 'hole' then silence_changes.is_on end)",
-        }) }}
-    from silence_changes
-    inner join stations_of_ports on silence_changes.station_id = stations_of_ports.station_id
-    group by stations_of_ports.port_id, silence_changes.changed_at
+        port_id,
+        changed_at,
+        cast(null as varchar) as told,
+        cast(null as varchar) as charging_state,
+        case
+            when hole > 0 then '-unknown|'
+            when offline > 0 then '-offline|'
+            when station_told <> 'none' then '!' || station_told
+            else 'none'
+        end as station_told
+    from station_running
 ),
 
 -- a window in order of the second sees all changes of that second; the last row of each stands for it
@@ -118,28 +137,25 @@ carried as (
         {{ last_known('told', 'partition by port_id order by changed_at') }} as told,
         {{ last_known('charging_state', 'partition by port_id order by changed_at') }} as charging_state,
         {{ last_known('station_told', 'partition by port_id order by changed_at') }} as station_told,
-        {{ last_known('is_offline', 'partition by port_id order by changed_at') }} as is_offline,
-        {{ last_known('is_hole', 'partition by port_id order by changed_at') }} as is_hole,
         lead(changed_at) over (partition by port_id order by changed_at) as next_changed_at
     from changes
 ),
 
 decided as (
     select
-        carried.port_id,
-        carried.changed_at,
+        port_id,
+        changed_at,
         case
-            when carried.is_hole = 1 then 'unknown|'
-            when carried.is_offline = 1 then 'offline|'
-            when carried.station_told <> 'none' and port_states.is_working then carried.station_told
-            when port_states.port_state = 'occupied' and carried.charging_state <> 'none'
-                then carried.charging_state || substring(carried.told, 9)
-            else carried.told
+            when station_told like '-%' then station_told
+            when station_told like '!%' and told like '+%' then '-' || substring(station_told, 2)
+            when charging_state <> 'none' and told like '+occupied|%' then '+' || charging_state || substring(told, 10)
+            else told
         end as told
     from carried
-    -- leaves out what precedes the first status
-    inner join port_states on split_part(carried.told, '|', 1) = port_states.port_state
-    where carried.next_changed_at is null or carried.next_changed_at > carried.changed_at
+    where
+        -- leaves out what precedes the first status, and ports that never said anything
+        told is not null
+        and (next_changed_at is null or next_changed_at > changed_at)
 ),
 
 neighbours as (
@@ -154,7 +170,7 @@ neighbours as (
 intervals as (
     select
         port_id,
-        split_part(told, '|', 1) as state,
+        substring(split_part(told, '|', 1), 2) as state,
         substring(told, length(split_part(told, '|', 1)) + 2) as error_codes,
         changed_at as started_at,
         lead(changed_at) over (partition by port_id order by changed_at) as ended_at
