@@ -105,8 +105,8 @@ def _generate(con: duckdb.DuckDBPyConnection, home: Home, events: int) -> Path:
     return path
 
 
-def _project(folder: Path, dbt: Path, memory_limit: str, spill: Path) -> Path:
-    """Copy the project, with one policy, a plain view of status events, and limits of memory."""
+def _project(folder: Path, dbt: Path, memory_limit: str) -> Path:
+    """Copy the project, with one policy, a plain view of status events, and a limit of memory."""
     copy = folder / "dbt"
     shutil.copytree(dbt, copy, ignore=shutil.ignore_patterns("target", "logs"))
     seed = copy / "seeds" / "sla_policies.csv"
@@ -117,12 +117,11 @@ def _project(folder: Path, dbt: Path, memory_limit: str, spill: Path) -> Path:
     view = copy / "models" / "staging" / "ocpp" / "stg_ocpp__status_events.sql"
     view.write_text(view.read_text().split("{{ first_delivery")[0])
     profile = copy / "profiles.yml"
-    settings = f"        memory_limit: {memory_limit}\n        temp_directory: {spill}\n"
-    profile.write_text(profile.read_text().rstrip("\n") + "\n" + settings)
+    profile.write_text(profile.read_text().rstrip("\n") + f"\n        memory_limit: {memory_limit}\n")
     return copy
 
 
-def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | None = None) -> list[str]:
+def uptime(events: int = 5_000_000, *, memory_limit: str = "6GB", dbt: Path | None = None) -> list[str]:
     """Run the benchmark and return the lines of a report.
 
     Args:
@@ -134,13 +133,12 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
         folder = Path(name)
         home = Home(folder / "home")
         home.prepare()
-        spill = folder / "spill"
         with duckdb.connect() as con:
             con.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
             lake = _generate(con, home, events)
-        narrow = _bare(folder, lake, "station_id, connector_id, status, event_at", memory_limit, spill)
-        bare = _bare(folder, lake, _STAGED, memory_limit, spill)
-        project = _project(folder, dbt or project_root() / "dbt", memory_limit, spill)
+        narrow = _bare(folder, lake, "station_id, connector_id, status, event_at", memory_limit)
+        bare = _bare(folder, lake, _STAGED, memory_limit)
+        project = _project(folder, dbt or project_root() / "dbt", memory_limit)
         command = [str(Path(sys.executable).parent / "dbt"), "run", "--project-dir", str(project), "--profiles-dir"]
         command += [
             str(project),
@@ -178,11 +176,11 @@ def uptime(events: int = 5_000_000, *, memory_limit: str = "10GB", dbt: Path | N
     ]
 
 
-def _bare(folder: Path, lake: Path, columns: str, memory_limit: str, spill: Path) -> tuple[float, float]:
+def _bare(folder: Path, lake: Path, columns: str, memory_limit: str) -> tuple[float, float]:
     """Run the window query by itself and keep its result, as the models do; wall-clock and processor seconds."""
     database = folder / "bare.duckdb"
     with duckdb.connect(str(database)) as con:
-        con.execute(f"set memory_limit = '{memory_limit}'; set temp_directory = '{spill}'; set threads = 2")
+        con.execute(f"set memory_limit = '{memory_limit}'; set threads = 2")
         con.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
         usage, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         con.execute(
